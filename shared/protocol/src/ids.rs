@@ -231,7 +231,17 @@ mod tests {
     #[test]
     fn hostile_names_are_refused_wherever_an_id_is_read() {
         for hostile in [
-            "", "-oProxyCommand=id", ".hidden", "a b", "a\nb", "a/../b", "$(id)", "a;b", "%h", "a\u{202e}b", "\"",
+            "",
+            "-oProxyCommand=id",
+            ".hidden",
+            "a b",
+            "a\nb",
+            "a/../b",
+            "$(id)",
+            "a;b",
+            "%h",
+            "a\u{202e}b",
+            "\"",
         ] {
             assert!(hostile.parse::<HiveId>().is_err(), "{hostile:?} passed as a hive");
             assert!(hostile.parse::<WorkerId>().is_err(), "{hostile:?} passed as a worker");
@@ -251,7 +261,15 @@ mod tests {
         ] {
             assert!(good.parse::<ModelRef>().is_ok(), "{good}");
         }
-        for bad in ["tinyllama", "org/", "org/../etc", "org/repo:", "org/repo:../x", "/etc/passwd", "/a/../b.gguf"] {
+        for bad in [
+            "tinyllama",
+            "org/",
+            "org/../etc",
+            "org/repo:",
+            "org/repo:../x",
+            "/etc/passwd",
+            "/a/../b.gguf",
+        ] {
             assert!(bad.parse::<ModelRef>().is_err(), "{bad}");
         }
     }

@@ -104,13 +104,25 @@ pub struct InferenceRequest {
     #[serde(default = "default_temperature", deserialize_with = "bounds::temperature")]
     pub temperature: f64,
     /// See [`Sampling::top_p`].
-    #[serde(default, deserialize_with = "bounds::opt_fraction", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounds::opt_fraction",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub top_p: Option<f64>,
     /// See [`Sampling::top_k`].
-    #[serde(default, deserialize_with = "bounds::opt_top_k", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounds::opt_top_k",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub top_k: Option<u32>,
     /// See [`Sampling::min_p`].
-    #[serde(default, deserialize_with = "bounds::opt_fraction", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "bounds::opt_fraction",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub min_p: Option<f64>,
     /// See [`Sampling::repetition_penalty`].
     #[serde(

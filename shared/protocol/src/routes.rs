@@ -1,0 +1,68 @@
+//! Paths, default addresses and header names: the only place they are written.
+
+use crate::{JobId, RequestId};
+
+/// Where a queen listens when nothing else is configured.
+pub const QUEEN_ADDRESS: &str = "127.0.0.1:8500";
+/// Where a hive listens when nothing else is configured.
+pub const HIVE_ADDRESS: &str = "127.0.0.1:9000";
+/// The first port a hive gives to a worker when nothing else is configured.
+pub const WORKER_PORT_FIRST: u16 = 9300;
+
+/// Liveness and readiness, open to all.
+pub const HEALTH: &str = "/health";
+/// Version, features and build of the daemon.
+pub const BUILD_INFO: &str = "/v1/build-info";
+/// Drain, then exit.
+pub const SHUTDOWN: &str = "/v1/shutdown";
+/// Create and list jobs.
+pub const JOBS: &str = "/v1/jobs";
+/// One job, as a router pattern.
+pub const JOB_PATTERN: &str = "/v1/jobs/{job_id}";
+/// One job's stream, as a router pattern.
+pub const JOB_STREAM_PATTERN: &str = "/v1/jobs/{job_id}/stream";
+/// The fleet feed.
+pub const EVENTS: &str = "/v1/events";
+/// The feed's snapshot as plain JSON.
+pub const STATUS: &str = "/v1/status";
+/// Worker → queen.
+pub const WORKER_HEARTBEAT: &str = "/v1/worker-heartbeat";
+/// Hive → queen; answered, and changes nothing.
+pub const HIVE_HEARTBEAT: &str = "/v1/heartbeat";
+/// A hive's devices.
+pub const CAPABILITIES: &str = "/capabilities";
+/// Start an inference on a worker.
+pub const INFERENCE: &str = "/v1/inference";
+/// One inference request, as a router pattern.
+pub const INFERENCE_PATTERN: &str = "/v1/inference/{request_id}";
+/// One inference request's stream, as a router pattern.
+pub const INFERENCE_STREAM_PATTERN: &str = "/v1/inference/{request_id}/stream";
+
+/// What is left of the caller's deadline, in milliseconds.
+pub const DEADLINE_HEADER: &str = "x-rbee-deadline-ms";
+/// Follows a call through all daemons' logs.
+pub const REQUEST_ID_HEADER: &str = "x-rbee-request-id";
+/// Makes a repeated POST the same job.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// Where to resume a stream.
+pub const LAST_EVENT_ID_HEADER: &str = "last-event-id";
+
+/// One job.
+pub fn job(id: &JobId) -> String {
+    format!("{JOBS}/{id}")
+}
+
+/// One job's stream.
+pub fn job_stream(id: &JobId) -> String {
+    format!("{JOBS}/{id}/stream")
+}
+
+/// One inference request.
+pub fn inference(id: &RequestId) -> String {
+    format!("{INFERENCE}/{id}")
+}
+
+/// One inference request's stream.
+pub fn inference_stream(id: &RequestId) -> String {
+    format!("{INFERENCE}/{id}/stream")
+}

@@ -83,8 +83,8 @@ operations! {
         "hive_refresh_capabilities" => HiveRefreshCapabilities(HiveRefreshCapabilities),
         /// All known machines.
         "hive_list" => HiveList(HiveList),
-        /// Generate text.
-        "infer" => Infer(Infer),
+        /// Generate text. Boxed, because it is many times the size of the rest.
+        "infer" => Infer(Box<Infer>),
     }
 }
 
@@ -107,6 +107,12 @@ operations! {
         "model_get" => ModelGet(ModelGet),
         /// Remove a model from disk.
         "model_delete" => ModelDelete(ModelDelete),
+    }
+}
+
+impl From<Infer> for QueenOperation {
+    fn from(fields: Infer) -> Self {
+        Self::Infer(Box::new(fields))
     }
 }
 
@@ -418,28 +424,24 @@ pub struct Infer {
     /// Keep the smallest set of tokens whose probability reaches this.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub top_p: Option<f64>,
     /// Keep this many of the likeliest tokens.
-    #[serde(
-        default,
-        deserialize_with = "bounds::opt_top_k",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "bounds::top_k", skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Drop tokens less likely than this times the likeliest one.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub min_p: Option<f64>,
     /// Above 1, tokens already seen become less likely.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_repetition_penalty",
+        deserialize_with = "bounds::repetition_penalty",
         skip_serializing_if = "Option::is_none"
     )]
     pub repetition_penalty: Option<f64>,
@@ -535,16 +537,12 @@ pub struct WorkerSpawn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<EngineKind>,
     /// How many requests at once.
-    #[serde(
-        default,
-        deserialize_with = "bounds::opt_slots",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "bounds::slots", skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// How many tokens its context holds; absent: what the model was made for.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_context_length",
+        deserialize_with = "bounds::context_length",
         skip_serializing_if = "Option::is_none"
     )]
     pub context_length: Option<u32>,

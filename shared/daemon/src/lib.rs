@@ -5,6 +5,7 @@
 //! Nothing here knows what a queen, a hive or a worker does; they bring a
 //! router and an [`jobs::Execute`].
 
+pub mod body;
 pub mod build;
 pub mod door;
 pub mod feed;

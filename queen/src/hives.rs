@@ -4,11 +4,17 @@
 mod local;
 mod remote;
 
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use client::{FeedItem, FeedOptions};
 use config::Paths;
-use daemon::{jobs::{Failure, JobHandle}, shutdown::Shutdown};
+use daemon::{
+    jobs::{Failure, JobHandle},
+    shutdown::Shutdown,
+};
 use protocol::{
     ApiError, ErrorCode, HiveId,
     fleet::{HiveRecord, HiveState},
@@ -128,7 +134,8 @@ impl Hives {
         let record = self.record(id)?;
         if !id.is_localhost() {
             if record.state == HiveState::Ready {
-                job.narrate("hive_start", format!("hive '{id}' runs already at {}", record.url)).await;
+                job.narrate("hive_start", format!("hive '{id}' runs already at {}", record.url))
+                    .await;
                 return Ok(record);
             }
             return Err(local::only_here(id, "start").into());

@@ -70,8 +70,9 @@ async fn shut_down(
             ("keep_hives", "true") => routes.keep_hives.set(),
             ("keep_hives", "false") => {}
             _ => {
-                let error = ApiError::new(ErrorCode::InvalidField, "the only parameter is keep_hives")
-                    .with_hint("keep_hives=true leaves the local hive running");
+                let error =
+                    ApiError::new(ErrorCode::InvalidField, "the only parameter is keep_hives")
+                        .with_hint("keep_hives=true leaves the local hive running");
                 return Err(error.into());
             }
         }

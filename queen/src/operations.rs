@@ -66,12 +66,15 @@ impl Execute for Operations {
 fn refuse_unsupported(operation: &Operation) -> Result<(), ApiError> {
     use QueenOperation::{HiveInstall, HiveUninstall, HiveUpdate, SshTest};
     match operation {
-        Operation::Queen(
-            SshTest(_) | HiveInstall(_) | HiveUninstall(_) | HiveUpdate(_),
-        ) => Err(ApiError::new(
-            ErrorCode::UnsupportedOperation,
-            format!("this version cannot do `{}`: it manages its own machine only", operation.name()),
-        )),
+        Operation::Queen(SshTest(_) | HiveInstall(_) | HiveUninstall(_) | HiveUpdate(_)) => {
+            Err(ApiError::new(
+                ErrorCode::UnsupportedOperation,
+                format!(
+                    "this version cannot do `{}`: it manages its own machine only",
+                    operation.name()
+                ),
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -85,9 +88,8 @@ impl Operations {
         match operation {
             QueenOperation::Status(_) => self.status(job).await,
             QueenOperation::HiveList(_) => self.hive_list(job).await,
-            QueenOperation::HiveGet(it) | QueenOperation::HiveStatus(it) => {
-                self.hive_get(&it.alias, job).await
-            }
+            QueenOperation::HiveGet(it) => self.hive_get(&it.alias, job).await,
+            QueenOperation::HiveStatus(it) => self.hive_get(&it.alias, job).await,
             QueenOperation::HiveStart(it) => self.hive_start(&it.alias, job).await,
             QueenOperation::HiveStop(it) => self.hives.stop(&it.alias, job).await,
             QueenOperation::HiveRefreshCapabilities(it) => {

@@ -191,40 +191,15 @@ impl SchedulerHandle {
         self.shared.waiting.subscribe()
     }
 
-    /// Waits for a slot. `on_place` hears every new place in the queue.
-    /// Dropping the future withdraws the request.
-    pub async fn acquire(
-        &self,
-        want: Want,
-        mut on_place: impl AsyncFnMut(Place),
-    ) -> Result<Slot, ApiError> {
-        let mut claim = self.submit(want);
-        loop {
-            // Cloned out, because the guard must not live across an await.
-            let now = claim.standing.borrow_and_update().clone();
-            match now {
-                Some(Standing::Granted(worker_id)) => {
-                    claim.taken = true;
-                    return Ok(Slot { worker_id, shared: Arc::clone(&self.shared) });
-                }
-                Some(Standing::Refused(error)) => return Err(error),
-                Some(Standing::Waiting(place)) => on_place(place).await,
-                None => {}
-            }
-            if claim.standing.changed().await.is_err() {
-                return Err(ApiError::new(ErrorCode::Internal, "the scheduler lost a request"));
-            }
-        }
-    }
-
-    fn submit(&self, want: Want) -> Claim {
+    /// Asks for a slot; [`Claim::next`] tells how it goes.
+    pub fn claim(&self, want: Want) -> Claim {
         let (holder, standing) = watch::channel(None);
         let mut inner = self.shared.lock();
         let fleet = self.shared.candidates();
         let (ticket, effects) = inner.scheduler.submit(want, &fleet);
         inner.holders.insert(ticket, holder);
         self.shared.deliver(&mut inner, effects);
-        Claim { ticket, standing, taken: false, shared: Arc::clone(&self.shared) }
+        Claim { ticket, standing, told: None, taken: false, shared: Arc::clone(&self.shared) }
     }
 
     /// Looks again whenever the fleet changes, until shutdown.
@@ -274,12 +249,46 @@ impl Shared {
     }
 }
 
+/// How a claim stands.
+pub enum Turn {
+    /// It waits, at this place.
+    Waits(Place),
+    /// It has its slot.
+    Has(Slot),
+}
+
 /// A request on its way to a slot; dropped before it took one, it withdraws.
-struct Claim {
+pub struct Claim {
     ticket: Ticket,
     standing: watch::Receiver<Option<Standing>>,
+    told: Option<Place>,
     taken: bool,
     shared: Arc<Shared>,
+}
+
+impl Claim {
+    /// The slot, or the next place in the queue, or the refusal.
+    pub async fn next(&mut self) -> Result<Turn, ApiError> {
+        loop {
+            // Cloned out, because the guard must not live across an await.
+            let now = self.standing.borrow_and_update().clone();
+            match now {
+                Some(Standing::Waiting(place)) if self.told != Some(place) => {
+                    self.told = Some(place);
+                    return Ok(Turn::Waits(place));
+                }
+                Some(Standing::Granted(worker_id)) => {
+                    self.taken = true;
+                    return Ok(Turn::Has(Slot { worker_id, shared: Arc::clone(&self.shared) }));
+                }
+                Some(Standing::Refused(error)) => return Err(error),
+                Some(Standing::Waiting(_)) | None => {}
+            }
+            if self.standing.changed().await.is_err() {
+                return Err(ApiError::new(ErrorCode::Internal, "the scheduler lost a request"));
+            }
+        }
+    }
 }
 
 impl Drop for Claim {

@@ -1,9 +1,16 @@
 //! The hive of this machine as a process: started, found again, stopped.
 
-use std::{net::SocketAddr, path::PathBuf, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use client::Daemon;
-use config::{Paths, instance::{self, Found}};
+use config::{
+    Paths,
+    instance::{self, Found},
+};
 use daemon::jobs::{Failure, JobHandle};
 use lifecycle::{Launch, Process};
 use protocol::{ApiError, ErrorCode, HiveId};
@@ -54,12 +61,16 @@ impl LocalProcess {
     /// [`LocalProcess::starting`].
     pub(super) async fn start(&self, job: &JobHandle) -> Result<String, Failure> {
         let program = lifecycle::binaries::locate(PROGRAM).map_err(spawn_failed)?;
-        job.narrate("hive_start", format!("starting the hive of this machine: {}", program.display()))
-            .await;
+        job.narrate(
+            "hive_start",
+            format!("starting the hive of this machine: {}", program.display()),
+        )
+        .await;
         let began = Instant::now();
         let launch = Launch::new(program, self.log_file()).args(["--queen-url", &self.queen_url]);
         let mut launched = launch.start().map_err(spawn_failed)?;
-        let ready = lifecycle::wait_until_ready(&mut launched, &self.dir, START_TIMEOUT, is_healthy);
+        let ready =
+            lifecycle::wait_until_ready(&mut launched, &self.dir, START_TIMEOUT, is_healthy);
         let record = job.unless_cancelled(ready).await?.map_err(spawn_failed)?;
         let message =
             format!("hive process {} answers after {} ms", record.pid, began.elapsed().as_millis());

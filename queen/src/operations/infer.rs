@@ -27,7 +27,7 @@ use protocol::{
 use serde_json::json;
 
 use super::Operations;
-use crate::scheduler::{Candidate, Place, Want};
+use crate::scheduler::{Candidate, Place, Slot, Turn, Want};
 
 /// How long a broken connection is tried again before the worker counts as
 /// lost.
@@ -52,15 +52,7 @@ impl Operations {
             worker_id: infer.worker_id.clone(),
             device: infer.device.clone(),
         };
-        let slot = {
-            let waiting = self.scheduler.acquire(want, async |place: Place| {
-                job.queued().await;
-                let message = format!("all slots are busy: place {} of {}", place.place, place.of);
-                let event = JobEvent::new("queue", message);
-                job.emit(event.field("place", place.place).field("of", place.of)).await;
-            });
-            job.unless_cancelled(waiting).await??
-        };
+        let slot = self.wait_for_slot(want, job).await?;
         job.running().await;
         let worker = self.worker(&slot.worker_id)?;
         job.concerns(Target {
@@ -69,10 +61,26 @@ impl Operations {
             model: None,
         })
         .await;
-        let message = format!("{} on {} of hive '{}' takes it", worker.id, worker.device, worker.hive_id);
+        let message =
+            format!("{} on {} of hive '{}' takes it", worker.id, worker.device, worker.hive_id);
         job.narrate("route", message).await;
         // The slot is given back when the relay is over, however it ends.
         Relay::new(self, &worker, infer, job)?.run().await
+    }
+
+    async fn wait_for_slot(&self, want: Want, job: &JobHandle) -> Result<Slot, Failure> {
+        let mut claim = self.scheduler.claim(want);
+        loop {
+            match job.unless_cancelled(claim.next()).await?? {
+                Turn::Has(slot) => return Ok(slot),
+                Turn::Waits(Place { place, of }) => {
+                    job.queued().await;
+                    let message = format!("no slot is free: place {place} of {of}");
+                    let event = JobEvent::new("queue", message);
+                    job.emit(event.field("place", place).field("of", of)).await;
+                }
+            }
+        }
     }
 
     fn worker(&self, id: &WorkerId) -> Result<WorkerRecord, ApiError> {
@@ -173,10 +181,8 @@ impl<'a> Relay<'a> {
     }
 
     async fn run(mut self) -> Result<(), Failure> {
-        let outcome = tokio::select! {
-            outcome = self.relay() => outcome,
-            () = self.job.cancelled() => Err(Failure::Cancelled),
-        };
+        let job = self.job;
+        let outcome = job.unless_cancelled(self.relay()).await.and_then(|outcome| outcome);
         // Ends it there when it still runs, and lets the worker forget its
         // tokens when it does not.
         let delete = self.daemon.with_deadline(None);
@@ -186,7 +192,9 @@ impl<'a> Relay<'a> {
             Ok(Err(error)) => {
                 tracing::debug!(worker = %self.worker.id, error = %error.one_line(), "no acknowledgement");
             }
-            Err(_) => tracing::warn!(worker = %self.worker.id, "a cancel was not confirmed in time"),
+            Err(_) => {
+                tracing::warn!(worker = %self.worker.id, "a cancel was not confirmed in time")
+            }
         }
         outcome?;
         self.report().await;
@@ -222,7 +230,9 @@ impl<'a> Relay<'a> {
                     Some(Ok(InferenceItem::Event(event))) => batch.extend(self.take(event)),
                     Some(Ok(InferenceItem::End(end))) => break Some(Ok(end)),
                     Some(Err(error)) => break Some(Err(error)),
-                    None => break Some(Ok(EndMarker::Error("it stopped without an end".to_owned()))),
+                    None => {
+                        break Some(Ok(EndMarker::Error("it stopped without an end".to_owned())));
+                    }
                 }
                 if batch.len() >= BATCH_MAX {
                     break None;
@@ -275,7 +285,9 @@ impl<'a> Relay<'a> {
                     self.job.warn("resume", message).await;
                     return Ok(stream);
                 }
-                Err(error) if error.api().is_some_and(|api| api.code == ErrorCode::RequestNotFound) => {
+                Err(error)
+                    if error.api().is_some_and(|api| api.code == ErrorCode::RequestNotFound) =>
+                {
                     // The request never arrived, or the worker is another one.
                     return Err(self.lost(&last).await.into());
                 }
@@ -291,13 +303,14 @@ impl<'a> Relay<'a> {
     /// The one error of a request whose worker is gone: what its hive saw, or
     /// at least what the connection said.
     async fn lost(&self, cause: &ClientError) -> ApiError {
-        let ended = self.operations.feed().wait_for(|fleet| match fleet.workers.get(&self.worker.id) {
-            Some(record) if record.incarnation == self.worker.incarnation => {
-                let exit = record.last_exit.as_ref().filter(|_| record.state.is_ended())?;
-                Some(exit.reason.clone())
-            }
-            _ => Some("was removed".to_owned()),
-        });
+        let ended =
+            self.operations.feed().wait_for(|fleet| match fleet.workers.get(&self.worker.id) {
+                Some(record) if record.incarnation == self.worker.incarnation => {
+                    let exit = record.last_exit.as_ref().filter(|_| record.state.is_ended())?;
+                    Some(exit.reason.clone())
+                }
+                _ => Some("was removed".to_owned()),
+            });
         let reason = match tokio::time::timeout(EXIT_REPORT_WAIT, ended).await {
             Ok(reason) => reason,
             Err(_) => format!("cannot be reached any more: {}", cause.one_line()),

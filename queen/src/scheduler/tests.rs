@@ -1,5 +1,5 @@
 use protocol::{
-    DeviceId, HiveId, ModelRef,
+    DeviceId, HiveId,
     fleet::{WorkerRecord, WorkerState},
 };
 

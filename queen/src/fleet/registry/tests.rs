@@ -122,7 +122,10 @@ fn the_queens_own_stall_is_nobodys_silence() {
 #[test]
 fn a_worker_that_its_hive_no_longer_names_is_gone() {
     let mut story = Story::new();
-    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1), worker("wk-2", WorkerState::Ready, 1)]);
+    story.says_workers(vec![
+        worker("wk-1", WorkerState::Ready, 1),
+        worker("wk-2", WorkerState::Ready, 1),
+    ]);
     let changes = story.says_workers(vec![worker("wk-2", WorkerState::Ready, 1)]);
     let gone = FeedEvent::Worker(Change::Gone(Gone::new("wk-1")));
     assert!(changes.contains(&gone), "{changes:?}");

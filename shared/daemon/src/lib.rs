@@ -14,7 +14,7 @@ pub mod logging;
 pub mod refusal;
 pub mod server;
 pub mod shutdown;
-mod sse;
+pub mod sse;
 
 pub use refusal::Refusal;
 

@@ -77,7 +77,6 @@ fn measure(path: PathBuf, prompt: usize, answer: usize) -> Result<Speed> {
     for position in prompt..prompt + answer {
         step(&mut *engine, &[1], position)?;
     }
-    #[expect(clippy::cast_precision_loss, reason = "counts of tokens")]
     let rate = |tokens: usize, from: Instant, to: Instant| {
         tokens as f64 / to.duration_since(from).as_secs_f64()
     };

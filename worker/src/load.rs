@@ -227,7 +227,6 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as a function value")]
 fn weights(error: candle_core::Error) -> LoadProblem {
     let text = error.to_string();
     LoadProblem::Weights(text.lines().next().unwrap_or_default().chars().take(300).collect())
@@ -307,7 +306,6 @@ struct Watched<'a, R> {
 impl<R: Read + Seek> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        #[expect(clippy::cast_precision_loss, reason = "it is drawn as a bar")]
         let fraction = self.reader.stream_position()? as f64 / self.file_bytes.max(1) as f64;
         (self.progress)(LoadProgress::Weights { fraction: fraction.clamp(0.0, 1.0) });
         Ok(read)

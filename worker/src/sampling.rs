@@ -134,7 +134,6 @@ impl Sampler {
         /// 2⁻⁵³: the 53 high bits of a u64 become every f64 of [0, 1) alike.
         const UNIT: f64 = 1.0 / 9_007_199_254_740_992.0;
         let total: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
         let mut left = (self.rng.next_u64() >> 11) as f64 * UNIT * total;
         let mut last = None;
         for candidate in candidates.iter().filter(|candidate| candidate.weight > 0.0) {

@@ -125,7 +125,6 @@ fn plain(messages: &[Message]) -> String {
 /// Begins the errors that the template itself raised.
 const RAISED: &str = "raised: ";
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of a template function")]
 fn raise(message: String) -> Result<(), minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
 }

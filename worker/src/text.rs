@@ -41,7 +41,7 @@ impl TextStream {
 
     /// Whether text is held back that [`TextStream::finish`] would release.
     pub fn holds_text(&self) -> bool {
-        !self.stopped && !(self.held.is_empty() && self.partial.is_empty())
+        !(self.stopped || self.held.is_empty() && self.partial.is_empty())
     }
 
     /// Takes the bytes of one token.

@@ -399,7 +399,7 @@ fn sizes(name: &str, dimensions: &[u64], kind: TensorType) -> Result<(u64, u64),
         found: format!("{dimensions:?}"),
         expected,
     };
-    if !dimensions.first().is_some_and(|row| row % kind.block == 0) {
+    if dimensions.first().is_none_or(|row| row % kind.block != 0) {
         return Err(invalid("rows of whole blocks of its type"));
     }
     let elements = dimensions.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));

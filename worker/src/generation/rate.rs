@@ -46,7 +46,6 @@ impl TokenRate {
         let Some((oldest, _)) = recent.peek() else { return 0.0 };
         let seconds = age(*oldest).max(BUCKET).as_secs_f64();
         let count: u64 = recent.map(|(_, count)| count).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let count = count as f64;
         count / seconds
     }

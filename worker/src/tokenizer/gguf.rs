@@ -67,7 +67,7 @@ impl Kind {
 }
 
 enum Merger {
-    ByteLevel(ByteLevelBpe),
+    ByteLevel(Box<ByteLevelBpe>),
     SentencePiece(SentencePieceBpe),
 }
 
@@ -98,7 +98,7 @@ impl GgufTokenizer {
                 let bpe = ByteLevelBpe::new(&tokens, &metadata.strings(MERGES)?, cut)?;
                 let alphabet = Alphabet::new();
                 let bytes = Box::new(move |token: &str| alphabet.bytes(token));
-                (Merger::ByteLevel(bpe), cut == Cut::Llama3, bytes)
+                (Merger::ByteLevel(Box::new(bpe)), cut == Cut::Llama3, bytes)
             }
             "llama" => {
                 let bpe = metadata.sentencepiece(&tokens, &kinds)?;

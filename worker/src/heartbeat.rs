@@ -70,10 +70,12 @@ pub async fn beat(queen: Daemon, about: About, phases: Phases, shutdown: Shutdow
 /// Resolves when the number of requests changes; never while there is no
 /// generator.
 async fn moved(activity: &mut Option<watch::Receiver<usize>>) {
-    match activity {
-        Some(activity) if activity.changed().await.is_ok() => {}
-        _ => std::future::pending().await,
+    if let Some(activity) = activity
+        && activity.changed().await.is_ok()
+    {
+        return;
     }
+    std::future::pending().await
 }
 
 fn heartbeat(about: &About, phases: &Phases, number: u64) -> Heartbeat {

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use self::readers::{Readers, Reading};
 use crate::{
-    generation::{Cursor, End, Entry, Generator, Prompt, RequestLog},
+    generation::{Cursor, End, Entry, Prompt, RequestLog},
     phase::Phases,
 };
 

@@ -210,6 +210,11 @@ impl Generator {
         self.shared.health.subscribe()
     }
 
+    /// Moves whenever the number of requests that run or wait does.
+    pub fn activity(&self) -> watch::Receiver<usize> {
+        self.shared.active.subscribe()
+    }
+
     /// Takes no more requests and waits until the last one has ended.
     pub async fn drain(&self) {
         {

@@ -5,7 +5,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     engine::scripted::{Gate, Script},
-    generation::Limits,
+    generation::{Generator, Limits},
     phase::{Identity, Phase},
 };
 

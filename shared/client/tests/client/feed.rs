@@ -147,27 +147,32 @@ async fn a_good_connection_makes_the_next_failure_a_first_one() {
 
 #[tokio::test]
 async fn the_wait_is_skipped_on_request_and_only_the_one_announced() {
-    let server = Server::start(|_, _| {
-        Reply::json("503 Service Unavailable", r#"{"error":{"code":"unavailable","message":"-"}}"#)
+    let server = Server::start(|n, _| match n {
+        0 => Reply::stream(SNAPSHOT),
+        _ => Reply::json("503 Service Unavailable", "{}"),
     })
     .await;
     // On a clock that stands still, a wait that is not skipped never ends.
     let _stopped = stop_the_clock();
-    let daemon = server.daemon().with_limits(Limits::default());
-    let mut feed = daemon.feed(FeedOptions::default());
+    let mut feed = server.daemon().with_limits(Limits::default()).feed(FeedOptions::default());
     let handle = feed.handle();
+    assert_eq!(next(&mut feed).await, "connected");
+    // Pressed while connected, and later twice for one wait: neither may skip
+    // a wait that nobody has seen announced.
+    handle.retry_now();
+    assert_eq!(next(&mut feed).await, "snapshot");
     assert_eq!(next(&mut feed).await, "disconnected 1");
-    handle.retry_now();
-    handle.retry_now();
-    assert_eq!(next(&mut feed).await, "disconnected 2");
-    let (item, ()) = tokio::join!(next(&mut feed), async {
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(server.requests().len(), 2, "the second press skipped a second wait");
-        handle.retry_now();
-    });
-    assert_eq!(item, "disconnected 3");
+    for attempt in 2..=4 {
+        let (item, ()) = tokio::join!(next(&mut feed), async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(server.requests().len(), attempt - 1, "a wait was skipped unasked");
+            handle.retry_now();
+            handle.retry_now();
+        });
+        assert_eq!(item, format!("disconnected {attempt}"));
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use protocol::{ErrorCode, JobId, deadline::Deadline, job::EndMarker};
 use tokio::time::advance;
 
 use crate::support::{
-    LAST_CHUNK, Reply, Request, Server, advance_until, eager, event, events, stop_the_clock,
-    stream_bytes,
+    LAST_CHUNK, Reply, Request, Server, eager, event, events, stop_the_clock, stream_bytes,
+    while_time_passes,
 };
 
 fn job() -> JobId {
@@ -176,10 +176,8 @@ async fn a_daemon_that_restarts_is_waited_for_as_long_as_it_asks() {
     .await;
     let _stopped = stop_the_clock();
     let began = tokio::time::Instant::now();
-    let (drained, ()) = tokio::join!(
-        drain(server.daemon().follow(&job(), 0)),
-        advance_until(Duration::from_millis(100), || server.requests().len() == 3)
-    );
+    let following = drain(server.daemon().follow(&job(), 0));
+    let drained = while_time_passes(Duration::from_millis(100), following).await;
     assert_eq!(drained, (vec![1, 2, 3, 4], Ok(EndMarker::Done)));
     assert_eq!(positions(&server), [0, 2, 2]);
     assert!(began.elapsed() >= Duration::from_secs(2), "came back before Retry-After");
@@ -221,17 +219,8 @@ async fn a_stream_that_never_comes_to_an_end_is_given_up_within_its_limit() {
     })
     .await;
     let _stopped = stop_the_clock();
-    let daemon = server.daemon();
-    let done = AtomicUsize::new(0);
-    let (drained, ()) = tokio::join!(
-        async {
-            let drained = drain(daemon.follow(&job(), 0)).await;
-            done.store(1, Ordering::SeqCst);
-            drained
-        },
-        advance_until(Duration::from_secs(1), || done.load(Ordering::SeqCst) == 1)
-    );
-    let (numbers, end) = drained;
+    let following = drain(server.daemon().follow(&job(), 0));
+    let (numbers, end) = while_time_passes(Duration::from_secs(1), following).await;
     assert_eq!(numbers, [1, 2, 3]);
     let error = end.unwrap_err();
     let ClientError::GaveUp { last_event, waited, cause, .. } = &error else { panic!("{error:?}") };
@@ -244,8 +233,8 @@ async fn a_stream_that_never_comes_to_an_end_is_given_up_within_its_limit() {
 
 #[tokio::test]
 async fn each_event_renews_the_patience() {
-    // Every connection brings one event and breaks 20 s later: longer in all
-    // than the patience, but never without progress for so long.
+    // Every connection brings one event and breaks 12 s later: more than the
+    // patience in all, but never without progress for so long.
     let server = Server::start(|_, request| {
         let after = request.resumes_after();
         let end = if after == 4 { "data: [DONE]\n\n" } else { "" };
@@ -259,7 +248,7 @@ async fn each_event_renews_the_patience() {
             panic!("event {due} did not come")
         };
         assert_eq!(number, due);
-        advance(Duration::from_secs(20)).await;
+        advance(Duration::from_secs(12)).await;
     }
     assert_eq!(stream.next_item().await, Some(Ok(JobItem::End(EndMarker::Done))));
 }
@@ -272,22 +261,13 @@ async fn follow_a_silent_job(lifetime: Duration) -> Result<EndMarker, ClientErro
         _ => Reply::stream("data: [DONE]\n\n"),
     })
     .await;
-    let _stopped = stop_the_clock();
-    let stream = server.daemon().follow(&job(), 0);
-    let done = AtomicUsize::new(0);
-    let (end, ()) = tokio::join!(
-        async {
-            let (_, end) = drain(stream).await;
-            done.store(1, Ordering::SeqCst);
-            end
-        },
-        advance_until(Duration::from_secs(1), || done.load(Ordering::SeqCst) == 1)
-    );
-    end
+    let following = drain(server.daemon().follow(&job(), 0));
+    while_time_passes(Duration::from_secs(1), following).await.1
 }
 
 #[tokio::test]
 async fn a_silent_job_is_not_given_up_while_its_connections_last() {
+    let _stopped = stop_the_clock();
     let end = follow_a_silent_job(Duration::from_secs(25)).await;
     assert_eq!(end, Ok(EndMarker::Done), "125 s of silence are not 30 s of outage");
     let end = follow_a_silent_job(Duration::from_secs(15)).await;

@@ -236,13 +236,20 @@ pub(crate) fn stop_the_clock() -> impl Drop {
     Stopped(Some(guard))
 }
 
-/// Moves a stopped clock in steps, until `done`; the runtime gets to handle its
-/// sockets between the steps.
-pub(crate) async fn advance_until(step: Duration, done: impl Fn() -> bool) {
-    while !done() {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
+/// Moves a stopped clock in steps until the future is done; the runtime gets
+/// to handle its sockets between the steps.
+pub(crate) async fn while_time_passes<T>(step: Duration, future: impl Future<Output = T>) -> T {
+    let pass = async {
+        loop {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::advance(step).await;
         }
-        tokio::time::advance(step).await;
+    };
+    tokio::select! {
+        biased;
+        output = future => output,
+        () = pass => unreachable!(),
     }
 }

@@ -5,7 +5,6 @@
 //! deadline is for the ones that neither answer nor end.
 
 use std::{
-    cell::Cell,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,7 +12,10 @@ use std::{
 };
 
 use config::{Found, Nonce, Record, instance};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{Exit, Launched};
 
@@ -111,7 +113,8 @@ where
     P: Future<Output = bool>,
 {
     let nonce = launched.nonce;
-    let stage = Cell::new(Stage::Starting);
+    // A watch rather than a cell, so that callers may be moved between threads.
+    let stage = watch::Sender::new(Stage::Starting);
     let ready = timeout(deadline, until_ready(nonce, dir, &stage, probe));
     tokio::select! {
         // A daemon that ended is not ready, whatever it said before.
@@ -126,14 +129,19 @@ where
             program: launched.program().to_owned(),
             pid: launched.pid,
             waited: deadline,
-            stage: stage.get(),
+            stage: *stage.borrow(),
             log_file: launched.log_file().to_owned(),
             log: launched.log_tail(LOG_LINES, LOG_BYTES),
         }),
     }
 }
 
-async fn until_ready<F, P>(nonce: Nonce, dir: &Path, stage: &Cell<Stage>, probe: F) -> Record
+async fn until_ready<F, P>(
+    nonce: Nonce,
+    dir: &Path,
+    stage: &watch::Sender<Stage>,
+    probe: F,
+) -> Record
 where
     F: Fn(SocketAddr) -> P,
     P: Future<Output = bool>,
@@ -146,9 +154,9 @@ where
             && record.nonce == nonce
         {
             match record.address {
-                None => stage.set(Stage::Opening),
+                None => drop(stage.send_replace(Stage::Opening)),
                 Some(address) => {
-                    stage.set(Stage::Listening(address));
+                    stage.send_replace(Stage::Listening(address));
                     if probe(address).await {
                         return record;
                     }

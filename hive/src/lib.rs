@@ -3,7 +3,7 @@
 //!
 //! It starts, follows and ends workers as it is told. It refuses to decide
 //! which request runs where, knows no other machine, and never kills a worker
-//! because it restarts itself: [`workers`] says how they are adopted.
+//! because it restarts itself: `workers` says how they are adopted.
 
 mod devices;
 mod http;

@@ -71,9 +71,6 @@ impl Devices {
         if timeout(FIRST_READING_PATIENCE, first).await.is_err() {
             tracing::warn!("the devices have not answered; starting without them");
         }
-        gpus.mark_changed();
-        cpu.mark_changed();
-
         let inventory = Inventory::new(hive_id);
         let (publish, view) = watch::channel(View::default());
         let mut publisher = Publisher { inventory, gpus, cpu, feed, publish };

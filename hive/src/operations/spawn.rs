@@ -45,11 +45,10 @@ impl Hive {
         let spec = self.spec(&operation, file, &device);
         let target = Target { worker_id: Some(spec.id.clone()), ..Target::default() };
         job.concerns(target).await;
-        let guard = Unfinished { hive: self, id: spec.id.clone() };
         self.workers.spawn(spec.clone()).await?;
         let outcome = job.unless_cancelled(self.until_ready(&spec, job)).await;
         if let Err(Failure::Cancelled) = outcome {
-            guard.remove(job).await;
+            self.remove_unfinished(&spec.id, job).await;
         }
         let worker = outcome??;
 
@@ -126,22 +125,13 @@ impl Hive {
             seen = Some(worker);
         }
     }
-}
 
-/// A worker whose job may still be cancelled.
-struct Unfinished<'a> {
-    hive: &'a Hive,
-    id: WorkerId,
-}
-
-impl Unfinished<'_> {
     /// Nobody waits for the worker any more.
-    async fn remove(&self, job: &JobHandle) {
-        let workers = &self.hive.workers;
-        let Ok(worker) = workers.get(&self.id) else { return };
-        job.narrate(EVENT, format!("cancelled; stopping {} and removing it", self.id)).await;
-        if workers.tell_to_leave(&self.id, false).await.is_ok() {
-            workers.departure(worker).await;
+    async fn remove_unfinished(&self, id: &WorkerId, job: &JobHandle) {
+        let Ok(worker) = self.workers.get(id) else { return };
+        job.narrate(EVENT, format!("cancelled; stopping {id} and removing it")).await;
+        if self.workers.tell_to_leave(id, false).await.is_ok() {
+            self.workers.departure(worker).await;
         }
     }
 }

@@ -132,7 +132,9 @@ impl Launcher {
         arg("model-file", spec.model_file.display().to_string());
         arg("device", spec.device.to_string());
         arg("slots", spec.slots.to_string());
-        arg("threads", spec.threads.unwrap_or(1).to_string());
+        if let Some(threads) = spec.threads {
+            arg("threads", threads.to_string());
+        }
         if let Some(tokens) = spec.context_length {
             arg("context-length", tokens.to_string());
         }
@@ -303,6 +305,8 @@ pub(crate) mod tests {
         let args = launcher.args(&spec);
         let at = args.iter().position(|arg| arg == "--context-length").unwrap();
         assert_eq!(args[at + 1], "512");
+        let spec = Spec { device: DeviceId::gpu(0), threads: None, ..spec };
+        assert!(!launcher.args(&spec).contains(&"--threads".to_owned()));
     }
 
     #[test]

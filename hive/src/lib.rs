@@ -1,1 +1,15 @@
-//! hive
+//! The daemon of one machine: its devices, the models on its disk, and the
+//! worker processes that run them.
+//!
+//! It starts, follows and ends workers as it is told. It refuses to decide
+//! which request runs where, knows no other machine, and never kills a worker
+//! because it restarts itself: `workers` says how they are adopted.
+
+mod devices;
+mod http;
+mod models;
+mod operations;
+mod server;
+mod workers;
+
+pub use server::{KIND, Server, ServerConfig, StartError};

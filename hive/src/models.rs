@@ -1,0 +1,188 @@
+//! From a model's name to its file on this machine.
+//!
+//! Refuses to download: a name that has no file here is answered with what
+//! has one. The demo model is part of this program, so that an installation
+//! without a network can run something.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use atomic_write_file::{AtomicWriteFile, OpenOptions, unix::OpenOptionsExt as _};
+use protocol::{ApiError, ErrorCode, ModelRef};
+use sha2::{Digest, Sha256};
+
+/// The demo model itself.
+static DEMO: &[u8] = include_bytes!("../../assets/models/demo/rbee-demo.gguf");
+
+/// Named after its content, so that another version of this program, which
+/// may have another demo model, never replaces a file that a worker has open.
+static DEMO_FILE_NAME: LazyLock<String> = LazyLock::new(|| {
+    let digest = Sha256::digest(DEMO);
+    let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("rbee-demo-{hex}.gguf")
+});
+
+/// What a person can do about a model that is not here.
+const HINT: &str = "use `demo` or the path of a GGUF file";
+
+/// A model's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// Finds the file of `model`, or makes it if it is the demo model. Blocks.
+pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<ModelFile, ApiError> {
+    if model.is_demo() {
+        return demo(models_dir).map_err(|error| {
+            ApiError::new(
+                ErrorCode::SpawnFailed,
+                format!("cannot write the demo model to {}: {error}", models_dir.display()),
+            )
+            .with_hint(format!(
+                "make {} MiB of room there, or set RBEE_CACHE_DIR",
+                DEMO.len().div_ceil(1024 * 1024)
+            ))
+        });
+    }
+    let path = Path::new(model.as_str());
+    if path.is_absolute() { file(path) } else { Err(not_here(model.as_str())) }
+}
+
+/// Whether `model` can have a file here; what a request is refused for before
+/// anything is done. Does not touch the disk.
+pub(crate) fn check(model: &ModelRef) -> Result<(), ApiError> {
+    if model.is_demo() || model.as_str().starts_with('/') {
+        Ok(())
+    } else {
+        Err(not_here(model.as_str()))
+    }
+}
+
+fn not_here(model: &str) -> ApiError {
+    let message = format!("model {model} is not on this machine");
+    ApiError::new(ErrorCode::ModelNotFound, message).with_hint(HINT)
+}
+
+fn file(path: &Path) -> Result<ModelFile, ApiError> {
+    let shown = path.display();
+    let refuse =
+        |message: String| Err(ApiError::new(ErrorCode::ModelNotFound, message).with_hint(HINT));
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            Ok(ModelFile { path: path.to_owned(), bytes: metadata.len() })
+        }
+        Ok(_) => refuse(format!("{shown} is not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_here(&shown.to_string())),
+        Err(error) => refuse(format!("{shown} cannot be read: {error}")),
+    }
+}
+
+fn demo(models_dir: &Path) -> io::Result<ModelFile> {
+    let path = models_dir.join(&*DEMO_FILE_NAME);
+    // Compared byte by byte, which says more than a digest and costs less.
+    if !holds(&path, DEMO)? {
+        config::paths::create_private_dir(models_dir)?;
+        let mut options = OpenOptions::new();
+        // Read-only from the beginning: a file that workers map into their
+        // memory is replaced and never written to.
+        options.preserve_mode(false).preserve_owner(false).mode(0o444);
+        let mut file: AtomicWriteFile = options.open(&path)?;
+        file.write_all(DEMO)?;
+        file.commit()?;
+        tracing::info!(path = %path.display(), "wrote the demo model");
+    }
+    Ok(ModelFile { path, bytes: DEMO.len() as u64 })
+}
+
+fn holds(path: &Path, expected: &[u8]) -> io::Result<bool> {
+    const PIECE: usize = 64 * 1024;
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.len() != expected.len() as u64 {
+        return Ok(false);
+    }
+    let mut piece = [0; PIECE];
+    for expected in expected.chunks(PIECE) {
+        let piece = &mut piece[..expected.len()];
+        if file.read_exact(piece).is_err() || piece != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_demo_model_is_written_once_and_again_when_it_was_damaged() {
+        let cache = tempfile::tempdir().unwrap();
+        let models_dir = cache.path().join("models");
+        let first = resolve(&ModelRef::demo(), &models_dir).unwrap();
+        assert_eq!(fs::read(&first.path).unwrap(), DEMO);
+        assert_eq!(first.bytes, DEMO.len() as u64);
+        let name = first.path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("rbee-demo-") && name.len() == "rbee-demo-.gguf".len() + 12);
+        let metadata = fs::metadata(&first.path).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o444);
+
+        let written = metadata.modified().unwrap();
+        resolve(&ModelRef::demo(), &models_dir).unwrap();
+        assert_eq!(fs::metadata(&first.path).unwrap().modified().unwrap(), written);
+
+        fs::remove_file(&first.path).unwrap();
+        fs::write(&first.path, vec![0; DEMO.len()]).unwrap();
+        resolve(&ModelRef::demo(), &models_dir).unwrap();
+        assert_eq!(fs::read(&first.path).unwrap(), DEMO);
+        let left: Vec<_> = fs::read_dir(&models_dir).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_path_is_taken_if_it_is_a_regular_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tiny.gguf");
+        let model: ModelRef = path.to_str().unwrap().parse().unwrap();
+        let missing = resolve(&model, dir.path()).unwrap_err();
+        assert_eq!(missing.code, ErrorCode::ModelNotFound);
+        assert!(missing.message.ends_with("is not on this machine"), "{missing}");
+
+        fs::create_dir(&path).unwrap();
+        let directory = resolve(&model, dir.path()).unwrap_err();
+        assert!(directory.message.ends_with("is not a regular file"), "{directory}");
+
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "GGUF").unwrap();
+        assert_eq!(resolve(&model, dir.path()).unwrap(), ModelFile { path, bytes: 4 });
+    }
+
+    #[test]
+    fn a_repository_is_answered_with_what_this_machine_has() {
+        let model: ModelRef = "org/repo:Q4_K_M".parse().unwrap();
+        for error in [check(&model).unwrap_err(), resolve(&model, Path::new("/x")).unwrap_err()] {
+            assert_eq!(error.code, ErrorCode::ModelNotFound);
+            assert_eq!(error.message, "model org/repo:Q4_K_M is not on this machine");
+            assert_eq!(error.hint.as_deref(), Some(HINT));
+        }
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_is_named_with_the_remedy() {
+        let error = resolve(&ModelRef::demo(), Path::new("/proc/models")).unwrap_err();
+        assert!(error.message.contains("/proc/models"), "{error}");
+        assert!(error.hint.unwrap().contains("RBEE_CACHE_DIR"));
+    }
+}

@@ -1,0 +1,262 @@
+//! The hive as a value: started from a configuration, closed when asked.
+//!
+//! ```text
+//! start: directories ─▶ hold the data directory ─▶ bind ─▶ jobs, devices, workers ─▶ serve ─▶ publish
+//! close: jobs end ─▶ (workers end, if asked) ─▶ connections end ─▶ the directory is given back
+//! ```
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use config::{
+    BaseUrl, Config, Instance, InstanceError, Nonce, Paths, SecretError, paths::create_private_dir,
+};
+use daemon::{
+    door::Door,
+    feed::Feed,
+    jobs::{Jobs, Retention, StoreError},
+    server::{BindError, HttpServer},
+};
+use protocol::{
+    HiveId,
+    fleet::{FeedEvent, HiveRecord, HiveState},
+};
+use secrecy::SecretString;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    devices::Devices,
+    http::{self, Stop},
+    operations::Hive,
+    workers::{Launcher, Workers},
+};
+
+/// What the record in the data directory calls this program.
+pub const KIND: &str = "rbee-hive";
+/// Running jobs may finish for this long when the hive is told to stop.
+const JOBS_GRACE: Duration = Duration::from_secs(5);
+/// Answers that are being sent may finish for this long after that.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
+/// How often ended jobs are looked through for those that are too old.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Everything a hive is started with. Nothing else is read from outside, but
+/// the environment that its workers inherit.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where its files are.
+    pub paths: Paths,
+    /// What it is called.
+    pub hive_id: HiveId,
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whom its workers send their heartbeats to.
+    pub queen_url: BaseUrl,
+    /// Which launch this is.
+    pub nonce: Nonce,
+    /// What callers must show.
+    pub token: Option<SecretString>,
+    /// The first port that a worker tries.
+    pub worker_ports_first: u16,
+    /// How long a worker may finish its work when it is told to stop.
+    pub worker_drain: Duration,
+    /// Which ended jobs are kept.
+    pub retention: Retention,
+}
+
+impl ServerConfig {
+    /// What `config` says, for the hive `localhost`.
+    pub fn new(paths: Paths, config: &Config) -> Result<Self, SecretError> {
+        let token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
+        Ok(Self {
+            paths,
+            hive_id: HiveId::localhost(),
+            address: config.hive.address,
+            queen_url: BaseUrl::from(config.queen.address),
+            nonce: Nonce::fresh(),
+            token,
+            worker_ports_first: config.hive.worker_ports_first,
+            worker_drain: config.hive.worker_drain,
+            retention: Retention::default(),
+        })
+    }
+}
+
+/// Why a hive could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory cannot be made.
+    #[error("cannot create {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data directory is another hive's, or cannot be used.
+    #[error("{error}{}", remedy(error))]
+    Instance {
+        /// Why.
+        error: InstanceError,
+    },
+    /// The port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The job log cannot be used.
+    #[error("cannot open the job log {}", path.display())]
+    Jobs {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The system does not give us what every program gets.
+    #[error("the system refuses {what}")]
+    System {
+        /// What we asked for.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl From<InstanceError> for StartError {
+    fn from(error: InstanceError) -> Self {
+        Self::Instance { error }
+    }
+}
+
+fn remedy(error: &InstanceError) -> &'static str {
+    match error {
+        InstanceError::Held { .. } => "; stop it, or give this one its own RBEE_DATA_DIR",
+        _ => "",
+    }
+}
+
+/// A running hive.
+pub struct Server {
+    http: HttpServer,
+    jobs: Jobs,
+    workers: Workers,
+    stop: Stop,
+    /// Given back last, so that the next hive finds nothing of this one.
+    instance: Instance,
+    /// Ends the tasks and threads that are still there.
+    background: DropGuard,
+}
+
+impl Server {
+    /// Starts a hive. Workers of a former one that still run are adopted.
+    pub async fn start(config: ServerConfig) -> Result<Self, StartError> {
+        let hive_dir = config.paths.hive_dir();
+        for dir in [hive_dir.clone(), hive_dir.join("workers"), config.paths.models_dir()] {
+            create_private_dir(&dir)
+                .map_err(|source| StartError::Directory { path: dir.clone(), source })?;
+        }
+        // Before the port, so that a second hive is told who has the
+        // directory and not that the port is taken.
+        let mut instance = Instance::acquire(&hive_dir, KIND, config.nonce)?;
+        let listener = daemon::server::bind(config.address).await?;
+        let local_addr = listener.local_addr().map_err(system("its own address"))?;
+
+        let background = CancellationToken::new();
+        let feed = Feed::new();
+        feed.publish(FeedEvent::Hive(record(&config.hive_id, local_addr).into()));
+        let path = hive_dir.join("jobs.sqlite");
+        let jobs = Jobs::open(&path, "hive", config.retention, feed.clone())
+            .await
+            .map_err(|source| StartError::Jobs { path, source })?;
+        tokio::spawn(prune(jobs.clone(), config.retention, background.clone()));
+        let devices = Devices::start(config.hive_id.clone(), feed.clone(), background.clone())
+            .await
+            .map_err(system("a thread for the devices"))?;
+        let launcher = Launcher {
+            hive_id: config.hive_id.clone(),
+            paths: config.paths,
+            queen_url: config.queen_url,
+            ports_first: config.worker_ports_first,
+        };
+        let workers =
+            Workers::start(launcher.clone(), config.worker_drain, feed.clone(), background.clone())
+                .await;
+
+        let stop = Stop::default();
+        let door = Door::new(config.token.as_ref());
+        let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), launcher };
+        let router = http::router(Arc::new(hive), &jobs, &feed, &stop, door);
+        let http = HttpServer::serve(listener, router).map_err(system("its own address"))?;
+        instance.publish(local_addr)?;
+        tracing::info!(%local_addr, "serving");
+        Ok(Self { http, jobs, workers, stop, instance, background: background.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.http.local_addr()
+    }
+
+    /// Resolves when `POST /v1/shutdown` was called.
+    pub async fn asked_to_stop(&self) {
+        self.stop.shutdown.asked().await;
+    }
+
+    /// Resolves when `POST /v1/shutdown` was called or a signal came.
+    pub async fn asked_or_signalled(&self) -> io::Result<()> {
+        self.stop.shutdown.asked_or_signalled().await
+    }
+
+    /// Stops serving. The workers live on for the next hive, unless they were
+    /// asked to end with this one.
+    pub async fn close(self) {
+        let stops_workers = self.stop.stops_workers();
+        self.close_with(stops_workers).await;
+    }
+
+    /// Stops serving and ends the workers: for a queen who stops the hive
+    /// that she started in her own process.
+    pub async fn close_with_workers(self) {
+        self.close_with(true).await;
+    }
+
+    async fn close_with(self, stops_workers: bool) {
+        let Self { http, jobs, workers, stop, instance, background } = self;
+        // Ends the feed's streams, which would hold the listener open.
+        stop.shutdown.ask();
+        jobs.drain(JOBS_GRACE).await;
+        if stops_workers {
+            workers.stop_all().await;
+        }
+        http.close(CONNECTIONS_GRACE).await;
+        drop(background);
+        drop(instance);
+        tracing::info!(stops_workers, "closed");
+    }
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+fn record(id: &HiveId, local_addr: SocketAddr) -> HiveRecord {
+    HiveRecord {
+        id: id.clone(),
+        url: BaseUrl::from(local_addr).to_string(),
+        state: HiveState::Ready,
+        version: Some(daemon::build::VERSION.to_owned()),
+        // The queen's to fill in.
+        last_seen_at: None,
+        reason: None,
+    }
+}
+
+async fn prune(jobs: Jobs, retention: Retention, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(PRUNE_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = jobs.prune(retention).await {
+            tracing::warn!(%error, "cannot forget old jobs");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Command lines and files of workers: how one is started, what is written
+//! down about it, and which of a former hive's are still there.
+//!
+//! Decides nothing about a worker's life and keeps no state.
+
+use std::{
+    fs, io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use atomic_write_file::{OpenOptions, unix::OpenOptionsExt as _};
+use config::{BaseUrl, Found, Nonce, Paths, Record, instance, procfs};
+use lifecycle::{Launch, LaunchError, Launched};
+use protocol::{
+    DeviceId, HiveId, ModelRef, Timestamp, WorkerId,
+    fleet::{WorkerRecord, WorkerState},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::devices::choice::{CPU_WORKER, CUDA_WORKER};
+
+/// The spec of a worker, in its folder.
+const SPEC_FILE: &str = "worker.json";
+/// A process that was started by a hive that was killed the next moment says
+/// who it is within this.
+const IDENTIFY_PATIENCE: Duration = Duration::from_secs(3);
+const IDENTIFY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a worker was asked to be. Written down before it starts, so that the
+/// next hive knows what it adopts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) id: WorkerId,
+    pub(crate) model: ModelRef,
+    pub(crate) model_file: PathBuf,
+    pub(crate) model_bytes: u64,
+    pub(crate) device: DeviceId,
+    pub(crate) slots: u32,
+    /// `None` on a GPU.
+    pub(crate) threads: Option<u32>,
+    pub(crate) context_length: Option<u32>,
+    /// Which life of this worker it is.
+    pub(crate) incarnation: u64,
+    /// Tells its process from every other.
+    pub(crate) nonce: Nonce,
+    pub(crate) started_at: Timestamp,
+}
+
+/// Starts workers for one hive.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher {
+    pub(crate) hive_id: HiveId,
+    pub(crate) paths: Paths,
+    pub(crate) queen_url: BaseUrl,
+    pub(crate) ports_first: u16,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    NotInstalled(#[from] lifecycle::NotFound),
+    #[error("cannot write {}: {source}", path.display())]
+    Spec { path: PathBuf, source: io::Error },
+    #[error("{error}{}", cause(error))]
+    Launch { error: LaunchError },
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map(|source| format!(": {source}")).unwrap_or_default()
+}
+
+impl Launcher {
+    pub(crate) fn dir(&self, id: &WorkerId) -> PathBuf {
+        self.paths.worker_dir(id)
+    }
+
+    pub(crate) fn log_file(&self, id: &WorkerId) -> PathBuf {
+        self.dir(id).join("worker.log")
+    }
+
+    /// The record of a worker of which nothing but its spec is known.
+    pub(crate) fn record(&self, spec: &Spec) -> WorkerRecord {
+        WorkerRecord {
+            id: spec.id.clone(),
+            hive_id: self.hive_id.clone(),
+            model: spec.model.clone(),
+            device: spec.device.clone(),
+            state: WorkerState::Starting,
+            url: None,
+            pid: None,
+            incarnation: spec.incarnation,
+            started_at: Some(spec.started_at),
+            progress: None,
+            slots_total: Some(spec.slots),
+            slots_busy: None,
+            threads: spec.threads,
+            context_length: spec.context_length,
+            memory_bytes: None,
+            tokens_per_second: None,
+            last_heartbeat_at: None,
+            last_exit: None,
+            log_file: Some(self.log_file(&spec.id).display().to_string()),
+        }
+    }
+
+    /// Writes the spec down, then starts the process. Needs a tokio runtime.
+    pub(crate) fn start(&self, spec: &Spec) -> Result<Launched, StartError> {
+        let program = lifecycle::locate(program(&spec.device))?;
+        let path = self.dir(&spec.id).join(SPEC_FILE);
+        write_spec(&path, spec).map_err(|source| StartError::Spec { path, source })?;
+        let launch = Launch::new(program, self.log_file(&spec.id))
+            .args(self.args(spec))
+            // candle takes a new buffer for every operation. glibc would get
+            // and return each to the kernel, and zeroing the pages again was
+            // measured to cost 65 % of the time a prompt takes.
+            .env("MALLOC_MMAP_THRESHOLD_", "4294967296")
+            .env("MALLOC_TRIM_THRESHOLD_", "4294967296")
+            .env("MALLOC_ARENA_MAX", "1");
+        Launch { nonce: spec.nonce, ..launch }.start().map_err(|error| StartError::Launch { error })
+    }
+
+    fn args(&self, spec: &Spec) -> Vec<String> {
+        let mut args = vec![];
+        let mut arg = |name: &str, value: String| args.extend([format!("--{name}"), value]);
+        arg("worker-id", spec.id.to_string());
+        arg("hive-id", self.hive_id.to_string());
+        arg("model", spec.model.to_string());
+        arg("model-file", spec.model_file.display().to_string());
+        arg("device", spec.device.to_string());
+        arg("slots", spec.slots.to_string());
+        if let Some(threads) = spec.threads {
+            arg("threads", threads.to_string());
+        }
+        if let Some(tokens) = spec.context_length {
+            arg("context-length", tokens.to_string());
+        }
+        arg("incarnation", spec.incarnation.to_string());
+        arg("queen-url", self.queen_url.to_string());
+        arg("data-dir", self.dir(&spec.id).display().to_string());
+        arg("port-first", self.ports_first.to_string());
+        args
+    }
+
+    /// Removes every trace of a worker that has no process.
+    pub(crate) fn forget(&self, id: &WorkerId) -> io::Result<()> {
+        match fs::remove_dir_all(self.dir(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The workers of a former hive that are still there. What is left of the
+    /// others is cleared away.
+    pub(crate) async fn survivors(&self) -> Vec<(Spec, Record)> {
+        let mut survivors = vec![];
+        for id in self.known_ids() {
+            match self.survivor(&id).await {
+                Some(survivor) => survivors.push(survivor),
+                None => {
+                    tracing::info!(%id, "forgetting a worker that is gone");
+                    if let Err(error) = self.forget(&id) {
+                        tracing::warn!(%id, %error, "cannot remove its folder");
+                    }
+                }
+            }
+        }
+        survivors
+    }
+
+    fn known_ids(&self) -> Vec<WorkerId> {
+        let dir = self.paths.hive_dir().join("workers");
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    async fn survivor(&self, id: &WorkerId) -> Option<(Spec, Record)> {
+        let dir = self.dir(id);
+        let spec = read_spec(&dir.join(SPEC_FILE));
+        if let Some(spec) = &spec {
+            wait_until_identified(&dir, spec.nonce).await;
+        }
+        let (record, is_running) = match instance::find(&dir) {
+            Ok(Found::Running(record)) => (record, true),
+            Ok(Found::Stale(record)) => (record, false),
+            Ok(Found::Absent) | Err(_) => match &spec {
+                Some(spec) => (record_of_nobody(spec.nonce), false),
+                None => return None,
+            },
+        };
+        match spec {
+            Some(spec) if is_running && spec.nonce == record.nonce => Some((spec, record)),
+            // Nobody knows what it runs, or only what it left behind runs.
+            _ => {
+                if let Err(error) = lifecycle::stop(&record, Duration::from_secs(1)).await {
+                    tracing::warn!(%id, %error, "cannot end what is left of a worker");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The program that runs workers on `device`.
+pub(crate) fn program(device: &DeviceId) -> &'static str {
+    if device.is_cpu() { CPU_WORKER } else { CUDA_WORKER }
+}
+
+/// A process that was just started has not taken its folder yet.
+async fn wait_until_identified(dir: &Path, nonce: Nonce) {
+    let mark = format!("{}={nonce}", Nonce::ENV);
+    let is_there = || {
+        let pids = procfs::pids().unwrap_or_default();
+        pids.into_iter().any(|pid| procfs::was_started_with(pid, &mark))
+    };
+    let until = Instant::now() + IDENTIFY_PATIENCE;
+    while !matches!(instance::find(dir), Ok(Found::Running(_)))
+        && is_there()
+        && Instant::now() < until
+    {
+        sleep(IDENTIFY_INTERVAL).await;
+    }
+}
+
+/// What is left of a launch is found by its nonce, also when it never wrote a
+/// record; this one names no process besides.
+fn record_of_nobody(nonce: Nonce) -> Record {
+    Record {
+        kind: CPU_WORKER.to_owned(),
+        pid: 0,
+        start_time: 0,
+        boot_id: String::new(),
+        nonce,
+        address: None,
+        version: String::new(),
+        started_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn write_spec(path: &Path, spec: &Spec) -> io::Result<()> {
+    use io::Write as _;
+    if let Some(dir) = path.parent() {
+        config::paths::create_private_dir(dir)?;
+    }
+    let mut options = OpenOptions::new();
+    options.preserve_mode(false).preserve_owner(false).mode(0o600);
+    let mut file = options.open(path)?;
+    file.write_all(&serde_json::to_vec_pretty(spec)?)?;
+    file.commit()
+}
+
+fn read_spec(path: &Path) -> Option<Spec> {
+    let bytes = fs::read(path).ok()?;
+    let spec = serde_json::from_slice(&bytes);
+    spec.inspect_err(|error| {
+        tracing::warn!(path = %path.display(), %error, "not the spec of a worker");
+    })
+    .ok()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn spec() -> Spec {
+        Spec {
+            id: "wk-1".parse().unwrap(),
+            model: ModelRef::demo(),
+            model_file: "/models/a b.gguf".into(),
+            model_bytes: 3_000_000,
+            device: DeviceId::cpu(),
+            slots: 2,
+            threads: Some(1),
+            context_length: None,
+            incarnation: 1,
+            nonce: Nonce::fresh(),
+            started_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    pub(crate) fn launcher(dir: &Path) -> Launcher {
+        Launcher {
+            hive_id: HiveId::localhost(),
+            paths: Paths {
+                config_dir: dir.join("config"),
+                data_dir: dir.join("data"),
+                cache_dir: dir.join("cache"),
+            },
+            queen_url: "http://127.0.0.1:8500".parse().unwrap(),
+            ports_first: 9300,
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_the_one_that_the_worker_program_takes() {
+        let launcher = launcher(Path::new("/r"));
+        let expected = "--worker-id wk-1 --hive-id localhost --model demo --model-file /models/a b.gguf \
+            --device CPU-0 --slots 2 --threads 1 --incarnation 1 --queen-url http://127.0.0.1:8500 \
+            --data-dir /r/data/hive/workers/wk-1 --port-first 9300";
+        assert_eq!(launcher.args(&spec()).join(" "), expected);
+        let spec = Spec { context_length: Some(512), ..spec() };
+        let args = launcher.args(&spec);
+        let at = args.iter().position(|arg| arg == "--context-length").unwrap();
+        assert_eq!(args[at + 1], "512");
+        let spec = Spec { device: DeviceId::gpu(0), threads: None, ..spec };
+        assert!(!launcher.args(&spec).contains(&"--threads".to_owned()));
+    }
+
+    #[test]
+    fn a_gpu_is_used_by_a_program_of_its_own() {
+        assert_eq!(program(&DeviceId::cpu()), "llm-worker-rbee");
+        assert_eq!(program(&DeviceId::gpu(3)), "llm-worker-rbee-cuda");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_dead_worker_is_cleared_away() {
+        let temp = tempfile::tempdir().unwrap();
+        let launcher = launcher(temp.path());
+        let spec = spec();
+        let dir = launcher.dir(&spec.id);
+        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
+        assert_eq!(read_spec(&dir.join(SPEC_FILE)), Some(spec.clone()));
+        let damaged = launcher.dir(&"wk-2".parse().unwrap());
+        fs::create_dir_all(&damaged).unwrap();
+        fs::write(damaged.join(SPEC_FILE), "{").unwrap();
+
+        assert_eq!(launcher.survivors().await, []);
+        assert!(!dir.exists() && !damaged.exists());
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_holds_its_folder_survives_with_its_whole_spec() {
+        let temp = tempfile::tempdir().unwrap();
+        let launcher = launcher(temp.path());
+        let spec = spec();
+        let dir = launcher.dir(&spec.id);
+        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
+        // This process stands in for it.
+        let held = instance::Instance::acquire(&dir, CPU_WORKER, spec.nonce).unwrap();
+        let survivors = launcher.survivors().await;
+        assert_eq!(survivors, [(spec, held.record().clone())]);
+        assert!(dir.exists());
+    }
+}

@@ -1,0 +1,336 @@
+use proptest::prelude::*;
+use protocol::job::Progress;
+
+use super::*;
+use crate::workers::launcher::tests::{launcher, spec};
+
+/// A worker, the clock it lives by, and what was asked for on the way.
+struct Life {
+    entry: WorkerEntry,
+    now: Instant,
+    effects: Vec<Effect>,
+}
+
+impl Life {
+    fn new() -> Self {
+        let record = launcher(std::path::Path::new("/r")).record(&spec());
+        let (entry, effects) = WorkerEntry::new(record, 100_000_000);
+        Self { entry, now: Instant::now(), effects }
+    }
+
+    fn with(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        for event in events {
+            self.take(event);
+        }
+        self
+    }
+
+    fn take(&mut self, event: Event) -> Vec<Effect> {
+        let effects = self.entry.handle(event, self.now);
+        self.effects.extend(&effects);
+        effects
+    }
+
+    fn after(mut self, seconds: u64) -> Self {
+        self.now += Duration::from_secs(seconds);
+        self
+    }
+
+    fn state(&self) -> WorkerState {
+        self.entry.record().state
+    }
+
+    fn asked_for(&self, effect: Effect) -> usize {
+        self.effects.iter().filter(|it| **it == effect).count()
+    }
+}
+
+const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn launched() -> Event {
+    Event::Launched { pid: 4711 }
+}
+
+fn launch_failed() -> Event {
+    Event::LaunchFailed { at: AT, reason: "cannot start it".to_owned() }
+}
+
+fn exited(code: Option<i32>, signal: Option<i32>) -> Event {
+    let reason = "was seen to end".to_owned();
+    Event::Exited(ExitRecord { at: AT, code, signal, reason, log_tail: vec![] })
+}
+
+fn leave() -> Event {
+    Event::Leave { may_drain: true }
+}
+
+fn leave_at_once() -> Event {
+    Event::Leave { may_drain: false }
+}
+
+fn stop_failed() -> Event {
+    Event::StopFailed { at: AT, reason: "it hangs".to_owned() }
+}
+
+fn health(status: &str, done: Option<u64>, busy: u32) -> Event {
+    let progress = done.map(|done| Progress {
+        done,
+        total: Some(100),
+        unit: "bytes".to_owned(),
+        rate: None,
+        eta_s: None,
+    });
+    let worker = WorkerHealth {
+        worker_id: "wk-1".parse().unwrap(),
+        incarnation: 1,
+        slots_total: Some(2),
+        slots_busy: Some(busy),
+        context_length: Some(256),
+        memory_bytes: Some(40 * MIB + 17),
+        tokens_per_second: Some(12.34),
+    };
+    Event::Answered(Box::new(Health { status: status.to_owned(), progress, worker: Some(worker) }))
+}
+
+fn loading(done: u64) -> Event {
+    health("loading", Some(done), 0)
+}
+
+fn ready(busy: u32) -> Event {
+    health("ready", None, busy)
+}
+
+fn draining() -> Event {
+    health("draining", None, 1)
+}
+
+#[test]
+fn a_worker_comes_up_serves_and_is_deleted() {
+    let life = Life::new();
+    assert_eq!(life.effects, [Effect::Publish, Effect::Launch]);
+    let life = life.with([launched()]);
+    assert_eq!((life.state(), life.entry.record().pid), (WorkerState::Starting, Some(4711)));
+    let life = life.with([Event::Listening { url: "http://x".to_owned() }, loading(40)]);
+    assert_eq!(life.state(), WorkerState::Loading);
+    assert_eq!(life.entry.record().progress.as_ref().map(|it| it.done), Some(40));
+    let life = life.with([ready(1)]);
+    let record = life.entry.record();
+    assert_eq!((record.state, &record.progress), (WorkerState::Ready, &None));
+    assert_eq!((record.slots_total, record.slots_busy), (Some(2), Some(1)));
+    assert_eq!((record.memory_bytes, record.tokens_per_second), (Some(40 * MIB), Some(12.3)));
+    let life = life.with([ready(2)]);
+    assert_eq!(life.state(), WorkerState::Busy);
+    let mut life = life.with([leave()]);
+    assert_eq!((life.state(), life.asked_for(Effect::Drain)), (WorkerState::Draining, 1));
+    let last = life.take(exited(Some(0), None));
+    assert_eq!(last, [Effect::Publish, Effect::Forget]);
+    assert_eq!(life.state(), WorkerState::Stopped);
+    assert_eq!(life.asked_for(Effect::Launch), 1);
+}
+
+#[test]
+fn how_a_process_ended_decides_what_the_record_says() {
+    use WorkerState::{Failed, Stopped};
+    let up = || vec![launched(), ready(0)];
+    for (events, state, is_forgotten) in [
+        (vec![launch_failed()], Failed, false),
+        (vec![launched(), exited(Some(1), None)], Failed, false),
+        (vec![launched(), loading(1), exited(None, Some(9))], Failed, false),
+        ([up(), vec![exited(Some(0), None)]].concat(), Failed, false),
+        // A SIGTERM by hand.
+        ([up(), vec![draining(), exited(Some(0), None)]].concat(), Stopped, false),
+        ([up(), vec![draining(), exited(Some(3), None)]].concat(), Failed, false),
+        // Asked is stopped, however it took it.
+        ([up(), vec![leave(), exited(None, Some(9))]].concat(), Stopped, true),
+        (vec![leave(), launch_failed()], Stopped, true),
+        (vec![leave(), launched(), exited(None, Some(9))], Stopped, true),
+        // Deleted after it had failed.
+        ([up(), vec![exited(Some(1), None), leave()]].concat(), Failed, true),
+    ] {
+        let life = Life::new().with(events.clone());
+        let record = life.entry.record();
+        assert_eq!(record.state, state, "{events:?}");
+        assert_eq!((record.pid, record.slots_busy), (None, None), "{events:?}");
+        assert!(record.last_exit.is_some(), "{events:?}");
+        assert!(life.entry.is_ended(), "{events:?}");
+        assert_eq!(life.asked_for(Effect::Forget), usize::from(is_forgotten), "{events:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_come_up_is_ended_and_says_why() {
+    for (life, said) in [
+        (Life::new().with([launched()]).after(30), "did not answer"),
+        (Life::new().with([launched(), loading(1), loading(1)]).after(62), "no progress"),
+    ] {
+        let mut life = life;
+        assert_eq!(life.take(Event::Tick), [Effect::Kill]);
+        assert_eq!(life.take(Event::Tick), [], "asked once");
+        let _ = life.take(exited(None, Some(9)));
+        assert_eq!(life.state(), WorkerState::Failed);
+        let exit = life.entry.record().last_exit.clone().unwrap();
+        assert!(exit.reason.contains(said), "{exit:?}");
+        assert_eq!(exit.signal, Some(9));
+    }
+}
+
+#[test]
+fn progress_extends_the_time_to_load() {
+    let life = Life::new().with([launched(), loading(1)]).after(50).with([loading(2)]).after(50);
+    let life = life.with([Event::Tick]);
+    assert_eq!((life.state(), life.asked_for(Effect::Kill)), (WorkerState::Loading, 0));
+}
+
+#[test]
+fn an_answer_of_another_program_or_another_life_is_none() {
+    let Event::Answered(health) = ready(0) else { unreachable!() };
+    let details = health.worker.clone().unwrap();
+    let of = |worker: Option<WorkerHealth>, status: &str| {
+        Event::Answered(Box::new(Health { status: status.to_owned(), progress: None, worker }))
+    };
+    for stranger in [
+        of(Some(WorkerHealth { worker_id: "wk-2".parse().unwrap(), ..details.clone() }), "ready"),
+        of(Some(WorkerHealth { incarnation: 2, ..details }), "ready"),
+        of(None, "alive"),
+    ] {
+        let life = Life::new().with([launched(), stranger.clone()]);
+        assert_eq!(life.state(), WorkerState::Starting, "{stranger:?}");
+    }
+}
+
+#[test]
+fn the_numbers_of_a_worker_that_falls_silent_become_unknown_and_it_is_left_alone() {
+    let life = Life::new().with([launched(), ready(1)]).after(9).with([Event::Unanswered]);
+    assert_eq!(life.entry.record().slots_busy, Some(1));
+    let life = life.after(1).with([Event::Unanswered, Event::Tick]);
+    let record = life.entry.record();
+    assert_eq!((record.slots_busy, record.memory_bytes), (None, None));
+    assert_eq!((record.state, record.slots_total), (WorkerState::Ready, Some(2)));
+    assert_eq!(life.asked_for(Effect::Kill), 0);
+}
+
+#[test]
+fn impatience_turns_a_drain_into_a_kill_once() {
+    let mut life = Life::new().with([launched(), ready(1), leave()]);
+    assert_eq!(life.take(leave()), []);
+    assert_eq!(life.take(leave_at_once()), [Effect::Kill]);
+    assert_eq!(life.take(leave_at_once()), []);
+}
+
+#[test]
+fn a_process_that_does_not_end_is_shown_and_killed_again_when_asked() {
+    let mut life = Life::new().with([launched(), ready(0), leave()]);
+    let _ = life.take(stop_failed());
+    let record = life.entry.record();
+    assert_eq!((record.state, record.pid), (WorkerState::Failed, Some(4711)));
+    assert!(!life.entry.is_ended());
+    assert_eq!(life.take(leave()), [Effect::Kill]);
+    assert_eq!(life.take(exited(None, Some(9))), [Effect::Publish, Effect::Forget]);
+}
+
+#[test]
+fn an_adopted_worker_is_held_and_never_launched() {
+    let record = launcher(std::path::Path::new("/r")).record(&spec());
+    let now = Instant::now();
+    let (mut entry, effects) = WorkerEntry::adopted(record, 0, 42, now);
+    assert_eq!(effects, [Effect::Publish, Effect::Adopt]);
+    let _ = entry.handle(launched(), now);
+    assert_eq!(entry.record().pid, Some(42));
+    let _ = entry.handle(ready(0), now);
+    assert_eq!(entry.record().state, WorkerState::Ready);
+}
+
+#[test]
+fn what_says_nothing_new_is_not_published() {
+    let mut life = Life::new().with([launched(), ready(0)]);
+    assert_eq!(life.take(ready(0)), []);
+    assert_eq!(life.take(ready(1)), [Effect::Publish]);
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(launched()),
+        Just(launch_failed()),
+        Just(Event::Listening { url: "http://x".to_owned() }),
+        (0..9_u64).prop_map(loading),
+        (0..3_u32).prop_map(ready),
+        Just(draining()),
+        Just(Event::Unanswered),
+        Just(exited(Some(0), None)),
+        Just(exited(None, Some(9))),
+        Just(stop_failed()),
+        Just(leave()),
+        Just(leave_at_once()),
+        Just(Event::Tick),
+    ]
+}
+
+fn may_follow(before: WorkerState, after: WorkerState) -> bool {
+    use WorkerState::{Busy, Draining, Failed, Loading, Ready, Starting, Stopped};
+    match (before, after) {
+        (before, after) if before == after => true,
+        (Starting, after) => after != Stopped,
+        (Loading, after) => !matches!(after, Starting | Stopped),
+        (Ready | Busy, after) => matches!(after, Ready | Busy | Draining | Failed),
+        (Draining, after) => matches!(after, Stopped | Failed),
+        // A worker that was given up is still on its way out when it is
+        // asked to leave; what has ended stays ended.
+        (Stopped | Failed, _) => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_states_follow_each_other_and_there_is_one_process_at_most(
+        events in prop::collection::vec((any_event(), 0..40_u64), 0..60)
+    ) {
+        let mut life = Life::new();
+        // What a real process could do: it exists from its launch to its exit.
+        let (mut is_launching, mut has_process) = (true, false);
+        for (event, seconds) in events {
+            let is_possible = match &event {
+                Event::Launched { .. } | Event::LaunchFailed { .. } => is_launching,
+                Event::Exited(_) | Event::Listening { .. } | Event::Answered(_) => has_process,
+                Event::Unanswered | Event::StopFailed { .. } => has_process,
+                Event::Leave { .. } | Event::Tick => true,
+            };
+            if !is_possible {
+                continue;
+            }
+            match &event {
+                Event::Launched { .. } => (is_launching, has_process) = (false, true),
+                Event::LaunchFailed { .. } => is_launching = false,
+                Event::Exited(_) => has_process = false,
+                _ => {}
+            }
+            life.now += Duration::from_secs(seconds);
+            let before = life.state();
+            let effects = life.take(event.clone());
+            prop_assert!(
+                may_follow(before, life.state()),
+                "{before:?} -> {:?} by {event:?}", life.state()
+            );
+            prop_assert!(!effects.contains(&Effect::Launch), "launched again by {event:?}");
+            prop_assert_eq!(life.entry.record().pid.is_some(), has_process);
+            prop_assert_eq!(life.entry.is_ended(), !is_launching && !has_process);
+            if effects.contains(&Effect::Forget) {
+                prop_assert!(!is_launching && !has_process, "forgotten alive by {event:?}");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn even_impossible_events_never_launch_a_second_process(
+        events in prop::collection::vec((any_event(), 0..40_u64), 0..60)
+    ) {
+        let mut life = Life::new();
+        for (event, seconds) in events {
+            life.now += Duration::from_secs(seconds);
+            let _ = life.take(event);
+        }
+        prop_assert_eq!(life.asked_for(Effect::Launch), 1);
+    }
+}

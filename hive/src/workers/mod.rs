@@ -1,0 +1,40 @@
+//! The worker processes of this machine.
+//!
+//! ```text
+//!               launch failed                     gave up, exited
+//!   Launching ───────────────▶ Ended ◀──────────────────────────────┐
+//!      │ process is there        ▲                                   │
+//!      ▼                         │ exited                            │
+//!   Starting ──▶ Loading ──▶ Serving ──────────▶ Leaving ────────────┤
+//!      └────────────┴──────────────── asked ────────▲                ▼
+//!                                                   asked: forgotten with its folder
+//! ```
+//!
+//! | stage | there is a process | the record says |
+//! |---|---|---|
+//! | Launching | perhaps | `starting` |
+//! | Starting | yes; it has not answered | `starting` |
+//! | Loading | yes; it reads its model | `loading`, with progress |
+//! | Serving | yes | `ready`, `busy`, or `draining` when told by others |
+//! | Leaving | yes, unless launching is not over | `draining` when it was asked |
+//! | Ended | no | `stopped` or `failed`, with how it ended |
+//!
+//! [`lifecycle`] decides and touches nothing. [`supervisor`] is the one task
+//! that owns all workers and carries out what was decided. Each worker has one
+//! task of its own ([`attendant`]) that holds its process and asks how it is;
+//! [`launcher`] knows command lines and files.
+//!
+//! A worker belongs to its folder, not to this process: it is written down
+//! before it starts, and a hive that comes back adopts it. Nothing is ever
+//! launched for a worker that may have a process, and nothing is restarted on
+//! its own: a worker that failed stays to be looked at until it is deleted.
+
+mod attendant;
+pub(crate) mod launcher;
+mod lifecycle;
+pub(crate) mod supervisor;
+
+pub(crate) use self::{
+    launcher::{Launcher, Spec},
+    supervisor::Workers,
+};

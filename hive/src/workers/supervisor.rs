@@ -1,0 +1,397 @@
+//! The task that owns all workers of this machine.
+//!
+//! It takes commands and the attendants' reports in one order, lets
+//! `lifecycle` decide, and carries the decisions out. Everybody else holds a
+//! [`Workers`] and sees the workers through the feed.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use daemon::feed::Feed;
+use protocol::{
+    ApiError, ErrorCode, WorkerId,
+    fleet::{Change, ExitRecord, FeedEvent, Fleet, Gone, WorkerRecord, WorkerState},
+    suggest::nearest,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Launcher, Spec,
+    attendant::{Attendant, Begin, Order},
+    lifecycle::{Effect, Event, WorkerEntry},
+};
+
+/// Workers of one hive, those included that have failed and are kept to be
+/// looked at.
+pub(crate) const WORKERS_MAX: usize = 64;
+const COMMANDS_WAITING_MAX: usize = 64;
+const REPORTS_WAITING_MAX: usize = 256;
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// What ending a process takes beyond its drain: TERM, KILL and the kernel.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+enum Command {
+    Spawn { spec: Box<Spec>, answer: oneshot::Sender<Result<(), ApiError>> },
+    Leave { id: WorkerId, may_drain: bool, answer: oneshot::Sender<bool> },
+}
+
+/// The workers, for everybody else. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    commands: mpsc::Sender<Command>,
+    feed: Feed,
+    drain: Duration,
+}
+
+/// How a delete ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Departure {
+    /// It is gone; this is the last that was seen of it.
+    Gone(Box<WorkerRecord>),
+    /// Its process does not end.
+    Stuck(ExitRecord),
+}
+
+impl Workers {
+    /// Adopts what a former hive left behind, then takes commands until
+    /// `stop`. Workers outlive it.
+    pub(crate) async fn start(
+        launcher: Launcher,
+        drain: Duration,
+        feed: Feed,
+        stop: CancellationToken,
+    ) -> Self {
+        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
+        let mut supervisor = Supervisor {
+            launcher,
+            drain,
+            feed: feed.clone(),
+            workers: BTreeMap::new(),
+            attendants: JoinSet::new(),
+            reports,
+        };
+        supervisor.adopt().await;
+        tokio::spawn(async move {
+            tokio::select! {
+                () = supervisor.run(waiting, reported) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Self { commands, feed, drain }
+    }
+
+    /// Starts a worker; what becomes of it shows in the feed.
+    pub(crate) async fn spawn(&self, spec: Spec) -> Result<(), ApiError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Spawn { spec: Box::new(spec), answer }).await?;
+        answered.await.map_err(|_| closing())?
+    }
+
+    /// Tells a worker to leave. Returns as soon as it was told.
+    pub(crate) async fn tell_to_leave(
+        &self,
+        id: &WorkerId,
+        may_drain: bool,
+    ) -> Result<(), ApiError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Leave { id: id.clone(), may_drain, answer }).await?;
+        if answered.await.map_err(|_| closing())? { Ok(()) } else { Err(self.not_found(id)) }
+    }
+
+    /// Waits until a worker that was told to leave has left.
+    pub(crate) async fn departure(&self, last: WorkerRecord) -> Departure {
+        let mut last = Box::new(last);
+        loop {
+            let now = self.changed(&last.id.clone(), Some(&last)).await;
+            match now {
+                None => return Departure::Gone(last),
+                Some(record) => match (record.state, &record.last_exit) {
+                    (WorkerState::Failed, Some(exit)) if record.pid.is_some() => {
+                        return Departure::Stuck(exit.clone());
+                    }
+                    _ => last = Box::new(record),
+                },
+            }
+        }
+    }
+
+    /// Waits until a worker's record is another than `seen`; `None` once the
+    /// worker is gone.
+    pub(crate) async fn changed(
+        &self,
+        id: &WorkerId,
+        seen: Option<&WorkerRecord>,
+    ) -> Option<WorkerRecord> {
+        let look = |fleet: &Fleet| {
+            let record = fleet.workers.get(id);
+            (record != seen).then(|| record.cloned())
+        };
+        self.feed.wait_for(look).await
+    }
+
+    /// Ends every worker and forgets it.
+    pub(crate) async fn stop_all(&self) {
+        for worker in self.list() {
+            // One that has gone meanwhile needs not be told.
+            let _ = self.tell_to_leave(&worker.id, true).await;
+        }
+        let all_gone = self.feed.wait_for(|fleet| fleet.workers.is_empty().then_some(()));
+        if timeout(self.drain + STOP_PATIENCE, all_gone).await.is_err() {
+            tracing::error!(left = self.list().len(), "some workers do not end");
+        }
+    }
+
+    /// All workers.
+    pub(crate) fn list(&self) -> Vec<WorkerRecord> {
+        self.feed.look(|fleet| fleet.workers.values().cloned().collect())
+    }
+
+    /// One worker.
+    pub(crate) fn get(&self, id: &WorkerId) -> Result<WorkerRecord, ApiError> {
+        self.feed.look(|fleet| fleet.workers.get(id).cloned()).ok_or_else(|| self.not_found(id))
+    }
+
+    fn not_found(&self, id: &WorkerId) -> ApiError {
+        let known: Vec<String> = self.list().iter().map(|it| it.id.to_string()).collect();
+        let hint = match nearest(id.as_str(), known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => "there are no workers here".to_owned(),
+            None => format!("workers here: {}", known.join(", ")),
+        };
+        ApiError::new(ErrorCode::WorkerNotFound, format!("no worker {id} on this hive"))
+            .with_hint(hint)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), ApiError> {
+        self.commands.send(command).await.map_err(|_| closing())
+    }
+}
+
+fn closing() -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, "the hive is shutting down")
+}
+
+struct Supervisor {
+    launcher: Launcher,
+    drain: Duration,
+    feed: Feed,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// Dropping them lets go of the processes, which live on.
+    attendants: JoinSet<()>,
+    reports: mpsc::Sender<(WorkerId, Event)>,
+}
+
+struct Worker {
+    entry: WorkerEntry,
+    spec: Spec,
+    /// Taken by its attendant, so that there is never a second one.
+    begin: Option<Begin>,
+    order: watch::Sender<Order>,
+}
+
+impl Supervisor {
+    async fn run(
+        &mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut reports: mpsc::Receiver<(WorkerId, Event)>,
+    ) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(command) = commands.recv() => self.take(command),
+                Some((id, event)) = reports.recv() => self.handle(&id, event),
+                Some(_) = self.attendants.join_next() => {}
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    async fn adopt(&mut self) {
+        for (spec, process) in self.launcher.survivors().await {
+            tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
+            let record = self.launcher.record(&spec);
+            let now = Instant::now();
+            let (entry, effects) = WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
+            self.add(entry, spec, Begin::Adopt(process), effects);
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Spawn { spec, answer } => {
+                // Who asked may have gone; the worker is in the feed.
+                let _ = answer.send(self.spawn(*spec));
+            }
+            Command::Leave { id, may_drain, answer } => {
+                let is_known = self.workers.contains_key(&id);
+                self.handle(&id, Event::Leave { may_drain });
+                let _ = answer.send(is_known);
+            }
+        }
+    }
+
+    fn spawn(&mut self, spec: Spec) -> Result<(), ApiError> {
+        if self.workers.contains_key(&spec.id) {
+            let message = format!("there is a worker {} already", spec.id);
+            return Err(ApiError::new(ErrorCode::Conflict, message));
+        }
+        self.make_room()?;
+        let (entry, effects) = WorkerEntry::new(self.launcher.record(&spec), spec.model_bytes);
+        self.add(entry, spec, Begin::Launch, effects);
+        Ok(())
+    }
+
+    /// Forgets the oldest of those that have ended, when there are too many.
+    fn make_room(&mut self) -> Result<(), ApiError> {
+        if self.workers.len() < WORKERS_MAX {
+            return Ok(());
+        }
+        let ended = self.workers.values().filter(|worker| worker.entry.is_ended());
+        let oldest = ended.min_by_key(|worker| worker.spec.started_at);
+        match oldest.map(|worker| worker.spec.id.clone()) {
+            Some(id) => self.carry_out(&id, Effect::Forget),
+            None => {
+                let message = format!("this hive has {WORKERS_MAX} workers already");
+                return Err(ApiError::new(ErrorCode::QueueFull, message)
+                    .with_hint("delete one with worker_delete"));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, entry: WorkerEntry, spec: Spec, begin: Begin, effects: Vec<Effect>) {
+        let id = spec.id.clone();
+        let order = watch::Sender::new(Order::Run);
+        self.workers.insert(id.clone(), Worker { entry, spec, begin: Some(begin), order });
+        for effect in effects {
+            self.carry_out(&id, effect);
+        }
+    }
+
+    fn tick(&mut self) {
+        let ids: Vec<WorkerId> = self.workers.keys().cloned().collect();
+        for id in ids {
+            self.handle(&id, Event::Tick);
+        }
+    }
+
+    fn handle(&mut self, id: &WorkerId, event: Event) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        if event != Event::Tick {
+            tracing::debug!(%id, ?event, "worker");
+        }
+        for effect in worker.entry.handle(event, Instant::now()) {
+            self.carry_out(id, effect);
+        }
+    }
+
+    fn carry_out(&mut self, id: &WorkerId, effect: Effect) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        match effect {
+            Effect::Launch | Effect::Adopt => {
+                let Some(begin) = worker.begin.take() else { return };
+                let attendant = Attendant {
+                    spec: worker.spec.clone(),
+                    launcher: self.launcher.clone(),
+                    orders: worker.order.subscribe(),
+                    drain: self.drain,
+                    reports: self.reports.clone(),
+                };
+                self.attendants.spawn(attendant.run(begin));
+            }
+            Effect::Drain => {
+                worker.order.send_replace(Order::Drain);
+            }
+            Effect::Kill => {
+                worker.order.send_modify(|order| *order = order.kill_again());
+            }
+            Effect::Publish => {
+                let record = worker.entry.record().clone();
+                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_ended()) {
+                    tracing::info!(%id, state = record.state.as_str(), exit.reason, "worker ended");
+                }
+                self.feed.publish(FeedEvent::Worker(record.into()));
+            }
+            Effect::Forget => self.forget(id),
+        }
+    }
+
+    fn forget(&mut self, id: &WorkerId) {
+        self.workers.remove(id);
+        if let Err(error) = self.launcher.forget(id) {
+            tracing::warn!(%id, %error, "cannot remove the folder of a worker");
+        }
+        self.feed.publish(FeedEvent::Worker(Change::Gone(Gone::new(id))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workers::launcher::tests::{launcher, spec};
+
+    /// A supervisor that starts nothing: its workers' launches are not
+    /// carried out.
+    fn supervisor(dir: &std::path::Path, workers: usize) -> Supervisor {
+        let mut supervisor = Supervisor {
+            launcher: launcher(dir),
+            drain: Duration::ZERO,
+            feed: Feed::new(),
+            workers: BTreeMap::new(),
+            attendants: JoinSet::new(),
+            reports: mpsc::channel(1).0,
+        };
+        for n in 0..workers {
+            let spec = Spec { id: format!("wk-{n}").parse().unwrap(), ..spec() };
+            let (entry, _) = WorkerEntry::new(supervisor.launcher.record(&spec), 0);
+            supervisor.add(entry, spec, Begin::Launch, vec![Effect::Publish]);
+        }
+        supervisor
+    }
+
+    #[test]
+    fn a_hive_that_is_full_says_so_and_makes_room_only_among_those_that_have_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(dir.path(), WORKERS_MAX);
+        let error = supervisor.make_room().unwrap_err();
+        assert_eq!(error.code, ErrorCode::QueueFull);
+        assert_eq!(error.message, "this hive has 64 workers already");
+
+        let failed = "wk-7".parse().unwrap();
+        let reason = "cannot start it".to_owned();
+        supervisor.handle(&failed, Event::LaunchFailed { at: daemon::now(), reason });
+        supervisor.make_room().unwrap();
+        assert!(!supervisor.workers.contains_key(&failed));
+        assert_eq!(supervisor.feed.fleet().workers.len(), WORKERS_MAX - 1);
+    }
+
+    #[test]
+    fn an_id_is_taken_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor(dir.path(), 2);
+        let error = supervisor.spawn(spec()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::Conflict);
+        assert_eq!(supervisor.workers.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_asked_for_by_a_wrong_name_is_answered_with_the_right_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let supervisor = supervisor(dir.path(), 3);
+        let (commands, _waiting) = mpsc::channel(1);
+        let workers = Workers { commands, feed: supervisor.feed.clone(), drain: Duration::ZERO };
+        let hint = |id: &str| workers.get(&id.parse().unwrap()).unwrap_err().hint.unwrap();
+        assert_eq!(hint("wk-11"), "did you mean `wk-1`?");
+        assert_eq!(hint("gpu"), "workers here: wk-0, wk-1, wk-2");
+    }
+}

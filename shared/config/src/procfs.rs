@@ -8,7 +8,7 @@
 //! A pid alone identifies nothing, because pids are used again. Boot, pid and
 //! start time together name one process for ever.
 
-use std::{fs, io, path::Path};
+use std::{fs, io};
 
 /// What `/proc/<pid>/stat` says about one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,30 @@ fn parse_stat(line: &[u8]) -> Option<Stat> {
     Some(Stat { state, session, start_time })
 }
 
+/// Every process of this machine that can be seen from here.
+pub fn pids() -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Whether `pid` was started with `entry` (`NAME=value`) in its environment.
+/// What cannot be read, because the process is gone or another user's, does
+/// not carry it.
+pub fn was_started_with(pid: u32, entry: &str) -> bool {
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes()))
+}
+
+/// How much memory a process has resident, in bytes.
+pub fn memory_bytes(pid: u32) -> Option<u64> {
+    let line = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
 /// The identity of this boot: start times of another one mean nothing.
 pub fn boot_id() -> io::Result<String> {
-    let id = fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"))?;
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(id.trim().to_owned())
 }
 
@@ -72,6 +93,25 @@ mod tests {
         assert!(!this.has_ended());
         assert!(this.start_time >= parent.start_time);
         assert_eq!(stat(u32::MAX), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_and_nobody_has_none() {
+        assert!(memory_bytes(std::process::id()).unwrap() > 100_000);
+        assert_eq!(memory_bytes(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_is_found_by_what_it_was_started_with() {
+        let mut child =
+            std::process::Command::new("sleep").arg("1000").env("MARK", "mine").spawn().unwrap();
+        let pid = child.id();
+        assert!(pids().unwrap().contains(&pid));
+        assert!(was_started_with(pid, "MARK=mine"));
+        assert!(!was_started_with(pid, "MARK=min") && !was_started_with(pid, "ARK=mine"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!was_started_with(pid, "MARK=mine"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Nothing here knows what a queen, a hive or a worker does; they bring a
 //! router and an [`jobs::Execute`].
 
+pub mod body;
 pub mod build;
 pub mod door;
 pub mod feed;
@@ -13,7 +14,7 @@ pub mod logging;
 pub mod refusal;
 pub mod server;
 pub mod shutdown;
-mod sse;
+pub mod sse;
 
 pub use refusal::Refusal;
 

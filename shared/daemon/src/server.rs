@@ -186,7 +186,6 @@ mod tests {
     use super::*;
 
     async fn start() -> HttpServer {
-        #[expect(clippy::unused_async, reason = "handlers are async")]
         async fn panics() -> &'static str {
             panic!("on purpose")
         }

@@ -13,11 +13,11 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// A chunk is sent once it holds this much: a slow reader costs a cursor and
 /// one chunk, never a queue.
-pub(crate) const CHUNK_BYTES_MAX: usize = 64 * 1024;
+pub const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 /// How a client wants its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
     /// It asked for `text/event-stream`: ids, retry and keep-alives.
     Aware,
     /// It takes every line for data: `data:` lines and nothing else.
@@ -25,7 +25,8 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// What the request says it understands.
+    pub fn of(headers: &HeaderMap) -> Self {
         let aware = headers
             .get_all(header::ACCEPT)
             .iter()
@@ -35,7 +36,7 @@ impl Dialect {
     }
 
     /// The start of a stream: how soon a reader that lost it may come back.
-    pub(crate) fn opening(self) -> &'static str {
+    pub fn opening(self) -> &'static str {
         match self {
             Self::Aware => "retry: 1000\n\n",
             Self::Plain => "",
@@ -43,7 +44,7 @@ impl Dialect {
     }
 
     /// A sign of life.
-    pub(crate) fn keep_alive(self) -> &'static str {
+    pub fn keep_alive(self) -> &'static str {
         match self {
             Self::Aware => ": keep-alive\n\n",
             Self::Plain => "",
@@ -53,7 +54,7 @@ impl Dialect {
     /// Appends one event. `data` must be one line; a JSON text always is, and
     /// anything else has its line ends turned into spaces so that no text can
     /// pass for a second `data:` line.
-    pub(crate) fn event(self, out: &mut String, name: Option<&str>, id: &str, data: &str) {
+    pub fn event(self, out: &mut String, name: Option<&str>, id: &str, data: &str) {
         if self == Self::Aware {
             if let Some(name) = name {
                 out.push_str("event: ");
@@ -75,7 +76,7 @@ impl Dialect {
 
 /// The response around a stream of chunks. A broken connection is noticed by
 /// the socket; the stream itself cannot fail.
-pub(crate) fn response(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+pub fn response(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     use futures::StreamExt;
     let body = Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>));
     let mut response = Response::new(body);

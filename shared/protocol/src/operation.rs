@@ -10,13 +10,13 @@
 
 mod normalise;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use normalise::normalise;
 
 use crate::{
-    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds,
+    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds, fields,
     inference::{Message, default_max_tokens, default_temperature},
     suggest::nearest,
 };
@@ -44,7 +44,7 @@ macro_rules! operations {
             /// `None` when the name is not one of these.
             fn from_fields(name: &str, fields: Map<String, Value>) -> Option<Result<Self, ApiError>> {
                 match name {
-                    $($name => Some(read_fields(name, fields).map(Self::$variant)),)+
+                    $($name => Some(fields::read(name, Value::Object(fields)).map(Self::$variant)),)+
                     _ => None,
                 }
             }
@@ -129,14 +129,7 @@ pub enum Operation {
 impl Operation {
     /// Reads and checks the body of `POST /v1/jobs`.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value = serde_json::from_slice(body).map_err(|error| {
-            // serde_json's own text may quote the body; its place is enough.
-            ApiError::new(
-                ErrorCode::BadRequest,
-                format!("the body is not JSON (line {}, column {})", error.line(), error.column()),
-            )
-            .with_hint(EXAMPLE)
-        })?;
+        let value = fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?;
         let (name, fields) = normalise(value)?;
         if let Some(operation) = QueenOperation::from_fields(&name, fields.clone()) {
             return operation?.checked().map(Self::Queen);
@@ -295,41 +288,6 @@ fn unknown_operation(name: &str) -> ApiError {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => error.with_hint(format!("known: {}", known.collect::<Vec<_>>().join(", "))),
     }
-}
-
-/// Reads an operation's fields, turning serde's words into an error that
-/// names the operation, the field and the remedy.
-fn read_fields<T: DeserializeOwned>(name: &str, fields: Map<String, Value>) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = error.into_inner().to_string();
-        describe(name, &path, &reason)
-    })
-}
-
-fn describe(operation: &str, path: &str, reason: &str) -> ApiError {
-    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
-    if reason.starts_with("missing field") {
-        let field = quoted(reason).unwrap_or_default();
-        return ApiError::new(
-            ErrorCode::MissingField,
-            format!("`{operation}` needs the field `{field}`"),
-        );
-    }
-    if let Some(rest) = reason.strip_prefix("unknown field") {
-        let known: Vec<&str> = rest.split('`').skip(3).step_by(2).collect();
-        let field: String = quoted(reason).unwrap_or_default().chars().take(80).collect();
-        let error =
-            ApiError::new(ErrorCode::UnknownField, format!("`{operation}` has no field {field:?}"));
-        return match nearest(&field, known.iter().copied()) {
-            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-            None if known.is_empty() => error.with_hint(format!("`{operation}` has no fields")),
-            None => error.with_hint(format!("fields: {}", known.join(", "))),
-        };
-    }
-    let field = if path == "." { operation } else { path };
-    let reason: String = reason.chars().take(300).collect();
-    ApiError::new(ErrorCode::InvalidField, format!("field `{field}`: {reason}"))
 }
 
 /// Fields of `status`: none.

@@ -1,10 +1,6 @@
 //! The routes of a daemon's jobs, the same on queen and hive.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -15,11 +11,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, stream};
-use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, StatusCode};
 use protocol::{
     ApiError, ErrorCode, JobId,
-    deadline::Deadline,
     job::{JobCreated, JobList, JobRecord, JobState},
     routes,
 };
@@ -28,11 +22,10 @@ use tokio::sync::watch;
 use super::{Execute, Jobs, Submission, log::JobLog};
 use crate::{
     Refusal,
+    body::{deadline, read_json, text},
     sse::{self, Dialect},
 };
 
-/// The largest body of an operation.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Something is sent at least this often; the wire promises 15 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Jobs in one list, unless asked for fewer or more.
@@ -69,7 +62,7 @@ async fn create<E: Execute>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<JobCreated>, Refusal> {
-    let body = read_json_body(&headers, body).await?;
+    let body = read_json(&headers, body).await?;
     let operation = routes.execute.parse(&body)?;
     let submission = Submission {
         idempotency_key: idempotency_key(&headers)?,
@@ -79,37 +72,6 @@ async fn create<E: Execute>(
     let job_id = routes.jobs.submit(Arc::clone(&routes.execute), operation, submission).await?;
     let sse_url = routes::job_stream(&job_id);
     Ok(Json(JobCreated { job_id, sse_url }))
-}
-
-/// Reads a request's body, if it says it is JSON and is not too long.
-pub(crate) async fn read_json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(ApiError::new(
-            ErrorCode::UnsupportedMediaType,
-            "the body must be application/json",
-        )
-        .with_hint("send the header `Content-Type: application/json`"));
-    }
-    match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            ErrorCode::BodyTooLarge,
-            format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-        )),
-        Err(error) => Err(ApiError::new(
-            ErrorCode::RequestTimeout,
-            format!("the body did not arrive whole: {error}"),
-        )),
-    }
-}
-
-/// The caller's deadline, if it sent one.
-pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Deadline>, ApiError> {
-    text(headers, routes::DEADLINE_HEADER)?
-        .map(|value| Deadline::from_header(value, Instant::now()))
-        .transpose()
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -123,12 +85,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         )),
         key => Ok(key.map(str::to_owned)),
     }
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, ApiError> {
-    let unreadable =
-        |_| ApiError::new(ErrorCode::BadRequest, format!("header {name} must be plain ASCII"));
-    headers.get(name).map(|value| value.to_str().map_err(unreadable)).transpose()
 }
 
 async fn list<E: Execute>(

@@ -8,7 +8,7 @@
 //! A pid alone identifies nothing, because pids are used again. Boot, pid and
 //! start time together name one process for ever.
 
-use std::{fs, io};
+use std::{fs, io, thread, time::Duration};
 
 /// What `/proc/<pid>/stat` says about one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +56,37 @@ pub fn pids() -> io::Result<Vec<u32>> {
 /// What cannot be read, because the process is gone or another user's, does
 /// not carry it.
 pub fn was_started_with(pid: u32, entry: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes()))
+    /// How long a process may take to become another program; one that was
+    /// really given no environment costs a caller this much.
+    const LOOKS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    for _ in 0..LOOKS {
+        match fs::read(format!("/proc/{pid}/environ")) {
+            Err(_) => return false,
+            Ok(environ) if !environ.is_empty() => {
+                return environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes());
+            }
+            // In the middle of an exec the old environment is gone and the
+            // new one not there yet, and whose it is cannot be told.
+            Ok(_) if memory_pages(pid, 0).is_some_and(|pages| pages > 0) => thread::sleep(PAUSE),
+            // One of the kernel's own threads, or a zombie.
+            Ok(_) => return false,
+        }
+    }
+    false
 }
 
 /// How much memory a process has resident, in bytes.
 pub fn memory_bytes(pid: u32) -> Option<u64> {
+    memory_pages(pid, 1)?.checked_mul(rustix::param::page_size() as u64)
+}
+
+/// One field of `/proc/<pid>/statm`: 0 is the address space, 1 what of it is
+/// resident.
+fn memory_pages(pid: u32, field: usize) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
+    line.split_ascii_whitespace().nth(field)?.parse().ok()
 }
 
 /// The identity of this boot: start times of another one mean nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::{Record, procfs};
 use lifecycle::{Process, Stopped, stop};
 
-use crate::helpers::{PATIENCE, Scene, eventually, is_running, record_of};
+use crate::helpers::{PATIENCE, Scene, eventually, is_running, kill, record_of};
 
 /// Long enough to be asked, too short for a test to notice.
 const GRACE: Duration = Duration::from_millis(50);
@@ -97,13 +97,23 @@ async fn what_a_crashed_process_left_behind_is_ended_as_well() {
     assert!(!is_running(children[0]) && !is_running(children[1]));
     // The limit: without leader, session and mark nothing says whose it is.
     assert!(is_running(children[2]));
-    end(children[2]);
+    kill(children[2]);
 }
 
-/// Ends what a scene cannot find again by its environment.
-fn end(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+#[tokio::test]
+async fn a_child_that_is_just_becoming_another_program_is_found() {
+    for _ in 0..20 {
+        let scene = Scene::new();
+        let script = "echo 'exec /bin/sh again' >again; sh again & echo $! >child; wait";
+        let mut launched = scene.script(script).start().unwrap();
+        let child = scene.pid("child");
+        let record = record_of(launched.pid, launched.nonce);
+        Process::open(&record).unwrap().unwrap().kill().unwrap();
+        launched.exited().await;
+
+        assert_eq!(stop(&record, PATIENCE).await.unwrap(), Stopped::AlreadyGone);
+        assert!(!is_running(child));
+    }
 }
 
 #[tokio::test]

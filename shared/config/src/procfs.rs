@@ -8,7 +8,12 @@
 //! A pid alone identifies nothing, because pids are used again. Boot, pid and
 //! start time together name one process for ever.
 
-use std::{fs, io, thread, time::Duration};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    thread,
+    time::Duration,
+};
 
 /// What `/proc/<pid>/stat` says about one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +67,7 @@ pub fn was_started_with(pid: u32, entry: &str) -> bool {
     const PAUSE: Duration = Duration::from_millis(1);
 
     for _ in 0..LOOKS {
-        match fs::read(format!("/proc/{pid}/environ")) {
+        match read_environ(pid) {
             Err(_) => return false,
             Ok(environ) if !environ.is_empty() => {
                 return environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes());
@@ -75,6 +80,21 @@ pub fn was_started_with(pid: u32, entry: &str) -> bool {
         }
     }
     false
+}
+
+/// The environment a process was started with, as it was at one moment.
+fn read_environ(pid: u32) -> io::Result<Vec<u8>> {
+    // One read sees one program; were it done in pieces, an exec in between
+    // would cut it short. This is room for it in any but a made-up case.
+    const ROOM: usize = 64 * 1024;
+    let mut environ = vec![0; ROOM];
+    let mut file = File::open(format!("/proc/{pid}/environ"))?;
+    let length = file.read(&mut environ)?;
+    environ.truncate(length);
+    if length == ROOM {
+        file.read_to_end(&mut environ)?;
+    }
+    Ok(environ)
 }
 
 /// How much memory a process has resident, in bytes.
@@ -134,6 +154,19 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!was_started_with(pid, "MARK=mine"));
+    }
+
+    #[test]
+    fn a_process_that_is_just_becoming_another_program_keeps_its_mark() {
+        let temp = tempfile::tempdir().unwrap();
+        let script = temp.path().join("again");
+        fs::write(&script, format!("exec /bin/sh {}", script.display())).unwrap();
+        let mut child =
+            std::process::Command::new("/bin/sh").arg(&script).env("MARK", "mine").spawn().unwrap();
+        let lost = (0..500).filter(|_| !was_started_with(child.id(), "MARK=mine")).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(lost, 0);
     }
 
     #[test]

@@ -101,22 +101,6 @@ async fn what_a_crashed_process_left_behind_is_ended_as_well() {
 }
 
 #[tokio::test]
-async fn a_child_that_is_just_becoming_another_program_is_found() {
-    for _ in 0..20 {
-        let scene = Scene::new();
-        let script = "echo 'exec /bin/sh again' >again; sh again & echo $! >child; wait";
-        let mut launched = scene.script(script).start().unwrap();
-        let child = scene.pid("child");
-        let record = record_of(launched.pid, launched.nonce);
-        Process::open(&record).unwrap().unwrap().kill().unwrap();
-        launched.exited().await;
-
-        assert_eq!(stop(&record, PATIENCE).await.unwrap(), Stopped::AlreadyGone);
-        assert!(!is_running(child));
-    }
-}
-
-#[tokio::test]
 async fn a_daemon_that_was_launched_by_the_stopped_one_lives_on() {
     let scene = Scene::new();
     let launcher = scene.launcher().start().unwrap();

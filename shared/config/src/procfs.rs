@@ -8,7 +8,12 @@
 //! A pid alone identifies nothing, because pids are used again. Boot, pid and
 //! start time together name one process for ever.
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    thread,
+    time::Duration,
+};
 
 /// What `/proc/<pid>/stat` says about one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +61,52 @@ pub fn pids() -> io::Result<Vec<u32>> {
 /// What cannot be read, because the process is gone or another user's, does
 /// not carry it.
 pub fn was_started_with(pid: u32, entry: &str) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes()))
+    /// How long a process may take to become another program; one that was
+    /// really given no environment costs a caller this much.
+    const LOOKS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    for _ in 0..LOOKS {
+        match read_environ(pid) {
+            Err(_) => return false,
+            Ok(environ) if !environ.is_empty() => {
+                return environ.split(|&byte| byte == 0).any(|one| one == entry.as_bytes());
+            }
+            // In the middle of an exec the old environment is gone and the
+            // new one not there yet, and whose it is cannot be told.
+            Ok(_) if memory_pages(pid, 0).is_some_and(|pages| pages > 0) => thread::sleep(PAUSE),
+            // One of the kernel's own threads, or a zombie.
+            Ok(_) => return false,
+        }
+    }
+    false
+}
+
+/// The environment a process was started with, as it was at one moment.
+fn read_environ(pid: u32) -> io::Result<Vec<u8>> {
+    // One read sees one program; were it done in pieces, an exec in between
+    // would cut it short. This is room for it in any but a made-up case.
+    const ROOM: usize = 64 * 1024;
+    let mut environ = vec![0; ROOM];
+    let mut file = File::open(format!("/proc/{pid}/environ"))?;
+    let length = file.read(&mut environ)?;
+    environ.truncate(length);
+    if length == ROOM {
+        file.read_to_end(&mut environ)?;
+    }
+    Ok(environ)
 }
 
 /// How much memory a process has resident, in bytes.
 pub fn memory_bytes(pid: u32) -> Option<u64> {
+    memory_pages(pid, 1)?.checked_mul(rustix::param::page_size() as u64)
+}
+
+/// One field of `/proc/<pid>/statm`: 0 is the address space, 1 what of it is
+/// resident.
+fn memory_pages(pid: u32, field: usize) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
+    line.split_ascii_whitespace().nth(field)?.parse().ok()
 }
 
 /// The identity of this boot: start times of another one mean nothing.
@@ -112,6 +154,19 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!was_started_with(pid, "MARK=mine"));
+    }
+
+    #[test]
+    fn a_process_that_is_just_becoming_another_program_keeps_its_mark() {
+        let temp = tempfile::tempdir().unwrap();
+        let script = temp.path().join("again");
+        fs::write(&script, format!("exec /bin/sh {}", script.display())).unwrap();
+        let mut child =
+            std::process::Command::new("/bin/sh").arg(&script).env("MARK", "mine").spawn().unwrap();
+        let lost = (0..500).filter(|_| !was_started_with(child.id(), "MARK=mine")).count();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(lost, 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::{
 
 use config::{Instance, Nonce, Record, procfs};
 use lifecycle::Launch;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Far beyond what anything here takes; only a failing test gets this far.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,13 +72,24 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let mark = format!("TEST_SCENE={}", self.temp.path().display());
-        for pid in procfs::pids().unwrap_or_default() {
-            if pid != std::process::id() && procfs::was_started_with(pid, &mark) {
-                let pid = rustix::process::Pid::from_raw(pid.cast_signed());
-                let _ = pid
-                    .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        let is_ours =
+            |pid: &u32| *pid != std::process::id() && procfs::was_started_with(*pid, &mark);
+        loop {
+            let ours: Vec<_> =
+                procfs::pids().unwrap_or_default().into_iter().filter(is_ours).collect();
+            if ours.is_empty() {
+                return;
             }
+            ours.into_iter().for_each(kill);
         }
+    }
+}
+
+/// Kills a process that a test has just identified.
+pub(crate) fn kill(pid: u32) {
+    if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::{Record, procfs};
 use lifecycle::{Process, Stopped, stop};
 
-use crate::helpers::{PATIENCE, Scene, eventually, is_running, record_of};
+use crate::helpers::{PATIENCE, Scene, eventually, is_running, kill, record_of};
 
 /// Long enough to be asked, too short for a test to notice.
 const GRACE: Duration = Duration::from_millis(50);
@@ -97,13 +97,7 @@ async fn what_a_crashed_process_left_behind_is_ended_as_well() {
     assert!(!is_running(children[0]) && !is_running(children[1]));
     // The limit: without leader, session and mark nothing says whose it is.
     assert!(is_running(children[2]));
-    end(children[2]);
-}
-
-/// Ends what a scene cannot find again by its environment.
-fn end(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    kill(children[2]);
 }
 
 #[tokio::test]

@@ -15,25 +15,29 @@ fn check<E: Error, T: PartialOrd + Display>(value: T, low: T, high: T) -> Result
 }
 
 macro_rules! bounds {
-    ($($name:ident, $optional:ident: $type:ty = $low:literal ..= $high:literal;)+) => {$(
+    (required: $($name:ident: $type:ty = $low:literal ..= $high:literal;)+) => {$(
         pub(crate) fn $name<'de, D: Deserializer<'de>>(d: D) -> Result<$type, D::Error> {
             check(<$type>::deserialize(d)?, $low, $high)
         }
-
-        pub(crate) fn $optional<'de, D: Deserializer<'de>>(d: D) -> Result<Option<$type>, D::Error> {
+    )+};
+    (optional: $($name:ident: $type:ty = $low:literal ..= $high:literal;)+) => {$(
+        pub(crate) fn $name<'de, D: Deserializer<'de>>(d: D) -> Result<Option<$type>, D::Error> {
             Option::<$type>::deserialize(d)?.map(|value| check(value, $low, $high)).transpose()
         }
     )+};
 }
 
-bounds! {
-    max_tokens, opt_max_tokens: u32 = 1..=1_048_576;
-    temperature, opt_temperature: f64 = 0.0..=2.0;
-    fraction, opt_fraction: f64 = 0.0..=1.0;
-    top_k, opt_top_k: u32 = 0..=1_048_576;
-    repetition_penalty, opt_repetition_penalty: f64 = 0.1..=10.0;
-    slots, opt_slots: u32 = 1..=64;
-    context_length, opt_context_length: u32 = 16..=1_048_576;
+bounds! { required:
+    max_tokens: u32 = 1..=1_048_576;
+    temperature: f64 = 0.0..=2.0;
+}
+
+bounds! { optional:
+    fraction: f64 = 0.0..=1.0;
+    top_k: u32 = 0..=1_048_576;
+    repetition_penalty: f64 = 0.1..=10.0;
+    slots: u32 = 1..=64;
+    context_length: u32 = 16..=1_048_576;
 }
 
 /// At most this many stop strings, each at most this long: they are compared

@@ -106,28 +106,24 @@ pub struct InferenceRequest {
     /// See [`Sampling::top_p`].
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub top_p: Option<f64>,
     /// See [`Sampling::top_k`].
-    #[serde(
-        default,
-        deserialize_with = "bounds::opt_top_k",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "bounds::top_k", skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// See [`Sampling::min_p`].
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub min_p: Option<f64>,
     /// See [`Sampling::repetition_penalty`].
     #[serde(
         default,
-        deserialize_with = "bounds::opt_repetition_penalty",
+        deserialize_with = "bounds::repetition_penalty",
         skip_serializing_if = "Option::is_none"
     )]
     pub repetition_penalty: Option<f64>,

@@ -8,6 +8,7 @@
 
 pub mod deadline;
 pub mod error;
+pub mod fields;
 pub mod fleet;
 pub mod ids;
 pub mod inference;

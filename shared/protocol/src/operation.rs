@@ -10,13 +10,13 @@
 
 mod normalise;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use normalise::normalise;
 
 use crate::{
-    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds,
+    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds, fields,
     inference::{Message, default_max_tokens, default_temperature},
     suggest::nearest,
 };
@@ -44,7 +44,7 @@ macro_rules! operations {
             /// `None` when the name is not one of these.
             fn from_fields(name: &str, fields: Map<String, Value>) -> Option<Result<Self, ApiError>> {
                 match name {
-                    $($name => Some(read_fields(name, fields).map(Self::$variant)),)+
+                    $($name => Some(fields::read(name, Value::Object(fields)).map(Self::$variant)),)+
                     _ => None,
                 }
             }
@@ -83,8 +83,8 @@ operations! {
         "hive_refresh_capabilities" => HiveRefreshCapabilities(HiveRefreshCapabilities),
         /// All known machines.
         "hive_list" => HiveList(HiveList),
-        /// Generate text.
-        "infer" => Infer(Infer),
+        /// Generate text. Boxed, because it is many times the size of the rest.
+        "infer" => Infer(Box<Infer>),
     }
 }
 
@@ -110,6 +110,12 @@ operations! {
     }
 }
 
+impl From<Infer> for QueenOperation {
+    fn from(fields: Infer) -> Self {
+        Self::Infer(Box::new(fields))
+    }
+}
+
 /// What the keeper and the queen speak: either kind, untagged on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -123,14 +129,7 @@ pub enum Operation {
 impl Operation {
     /// Reads and checks the body of `POST /v1/jobs`.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value = serde_json::from_slice(body).map_err(|error| {
-            // serde_json's own text may quote the body; its place is enough.
-            ApiError::new(
-                ErrorCode::BadRequest,
-                format!("the body is not JSON (line {}, column {})", error.line(), error.column()),
-            )
-            .with_hint(EXAMPLE)
-        })?;
+        let value = fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?;
         let (name, fields) = normalise(value)?;
         if let Some(operation) = QueenOperation::from_fields(&name, fields.clone()) {
             return operation?.checked().map(Self::Queen);
@@ -291,41 +290,6 @@ fn unknown_operation(name: &str) -> ApiError {
     }
 }
 
-/// Reads an operation's fields, turning serde's words into an error that
-/// names the operation, the field and the remedy.
-fn read_fields<T: DeserializeOwned>(name: &str, fields: Map<String, Value>) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        let path = error.path().to_string();
-        let reason = error.into_inner().to_string();
-        describe(name, &path, &reason)
-    })
-}
-
-fn describe(operation: &str, path: &str, reason: &str) -> ApiError {
-    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
-    if reason.starts_with("missing field") {
-        let field = quoted(reason).unwrap_or_default();
-        return ApiError::new(
-            ErrorCode::MissingField,
-            format!("`{operation}` needs the field `{field}`"),
-        );
-    }
-    if let Some(rest) = reason.strip_prefix("unknown field") {
-        let known: Vec<&str> = rest.split('`').skip(3).step_by(2).collect();
-        let field: String = quoted(reason).unwrap_or_default().chars().take(80).collect();
-        let error =
-            ApiError::new(ErrorCode::UnknownField, format!("`{operation}` has no field {field:?}"));
-        return match nearest(&field, known.iter().copied()) {
-            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-            None if known.is_empty() => error.with_hint(format!("`{operation}` has no fields")),
-            None => error.with_hint(format!("fields: {}", known.join(", "))),
-        };
-    }
-    let field = if path == "." { operation } else { path };
-    let reason: String = reason.chars().take(300).collect();
-    ApiError::new(ErrorCode::InvalidField, format!("field `{field}`: {reason}"))
-}
-
 /// Fields of `status`: none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -418,28 +382,24 @@ pub struct Infer {
     /// Keep the smallest set of tokens whose probability reaches this.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub top_p: Option<f64>,
     /// Keep this many of the likeliest tokens.
-    #[serde(
-        default,
-        deserialize_with = "bounds::opt_top_k",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "bounds::top_k", skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Drop tokens less likely than this times the likeliest one.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_fraction",
+        deserialize_with = "bounds::fraction",
         skip_serializing_if = "Option::is_none"
     )]
     pub min_p: Option<f64>,
     /// Above 1, tokens already seen become less likely.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_repetition_penalty",
+        deserialize_with = "bounds::repetition_penalty",
         skip_serializing_if = "Option::is_none"
     )]
     pub repetition_penalty: Option<f64>,
@@ -535,16 +495,12 @@ pub struct WorkerSpawn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<EngineKind>,
     /// How many requests at once.
-    #[serde(
-        default,
-        deserialize_with = "bounds::opt_slots",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "bounds::slots", skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// How many tokens its context holds; absent: what the model was made for.
     #[serde(
         default,
-        deserialize_with = "bounds::opt_context_length",
+        deserialize_with = "bounds::context_length",
         skip_serializing_if = "Option::is_none"
     )]
     pub context_length: Option<u32>,

@@ -1,0 +1,197 @@
+use protocol::{ModelRef, fleet::HealthStatus};
+
+use super::*;
+
+fn worker(id: &str, state: WorkerState, incarnation: u64) -> WorkerRecord {
+    WorkerRecord {
+        id: id.parse().unwrap(),
+        hive_id: HiveId::localhost(),
+        model: ModelRef::demo(),
+        device: DeviceId::cpu(),
+        state,
+        url: Some("http://127.0.0.1:9300".to_owned()),
+        pid: Some(1),
+        incarnation,
+        started_at: None,
+        progress: None,
+        slots_total: Some(1),
+        slots_busy: Some(0),
+        threads: Some(1),
+        context_length: None,
+        memory_bytes: None,
+        tokens_per_second: None,
+        last_heartbeat_at: None,
+        last_exit: None,
+        log_file: None,
+    }
+}
+
+fn heartbeat(id: &str, incarnation: u64, number: u64, busy: u32) -> Heartbeat {
+    Heartbeat {
+        worker_id: id.parse().unwrap(),
+        timestamp: Timestamp::UNIX_EPOCH,
+        health_status: HealthStatus::Healthy,
+        details: HeartbeatDetails {
+            slots_busy: Some(busy),
+            incarnation: Some(incarnation),
+            heartbeat: Some(number),
+            ..HeartbeatDetails::default()
+        },
+    }
+}
+
+struct Story {
+    registry: Registry,
+    now: Instant,
+}
+
+impl Story {
+    /// A queen that hears of localhost for the first time.
+    fn new() -> Self {
+        let mut registry = Registry::default();
+        registry.hive_at(&HiveId::localhost(), "http://127.0.0.1:9000");
+        Self { registry, now: Instant::now() }
+    }
+
+    fn says(&mut self, event: impl Into<FeedEvent>) -> Vec<FeedEvent> {
+        let hive = HiveId::localhost();
+        self.registry.hive_says(&hive, &event.into(), self.now, Timestamp::UNIX_EPOCH)
+    }
+
+    fn says_workers(&mut self, workers: Vec<WorkerRecord>) -> Vec<FeedEvent> {
+        self.says(FeedEvent::Snapshot(Box::new(Snapshot { workers, ..Snapshot::default() })))
+    }
+
+    fn beats(&mut self, heartbeat: &Heartbeat) -> Result<(), ApiError> {
+        self.registry.heartbeat(heartbeat, self.now, Timestamp::UNIX_EPOCH).1
+    }
+
+    fn after(&mut self, seconds: u64) -> Vec<FeedEvent> {
+        self.now += Duration::from_secs(seconds);
+        self.registry.judge(self.now)
+    }
+
+    fn hive(&self) -> &HiveRecord {
+        self.registry.hive(&HiveId::localhost()).unwrap()
+    }
+
+    fn busy(&self, id: &str) -> Option<u32> {
+        self.registry.worker(&id.parse().unwrap()).unwrap().slots_busy
+    }
+
+    fn serving(&self) -> Vec<String> {
+        let workers = self.registry.workers(self.now).filter(|(_, serving)| *serving);
+        workers.map(|(record, _)| record.id.to_string()).collect()
+    }
+}
+
+#[test]
+fn a_silent_hive_is_late_then_stale_then_lost_and_one_word_brings_it_back() {
+    let mut story = Story::new();
+    story.says_workers(vec![]);
+    assert_eq!(story.hive().state, HiveState::Ready);
+    for (seconds, state) in [(10, HiveState::Late), (5, HiveState::Stale), (35, HiveState::Lost)] {
+        story.after(seconds);
+        assert_eq!(story.hive().state, state);
+        assert!(story.hive().reason.as_deref().unwrap().contains("silent"), "{:?}", story.hive());
+    }
+    story.says_workers(vec![]);
+    assert_eq!(story.hive().state, HiveState::Ready);
+    assert_eq!(story.hive().reason, None);
+}
+
+#[test]
+fn a_refused_connection_is_a_fact_and_needs_no_waiting() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    story.registry.hive_unreachable(&HiveId::localhost(), "connection refused");
+    assert_eq!(story.hive().state, HiveState::Lost);
+    assert!(story.serving().is_empty(), "nobody is sent to a hive that is lost");
+}
+
+#[test]
+fn the_queens_own_stall_is_nobodys_silence() {
+    let mut story = Story::new();
+    story.says_workers(vec![]);
+    story.now += Duration::from_secs(600);
+    story.registry.forgive(Duration::from_secs(600));
+    assert!(story.after(1).is_empty());
+    assert_eq!(story.hive().state, HiveState::Ready);
+}
+
+#[test]
+fn a_worker_that_its_hive_no_longer_names_is_gone() {
+    let mut story = Story::new();
+    story.says_workers(vec![
+        worker("wk-1", WorkerState::Ready, 1),
+        worker("wk-2", WorkerState::Ready, 1),
+    ]);
+    let changes = story.says_workers(vec![worker("wk-2", WorkerState::Ready, 1)]);
+    let gone = FeedEvent::Worker(Change::Gone(Gone::new("wk-1")));
+    assert!(changes.contains(&gone), "{changes:?}");
+    assert_eq!(story.serving(), ["wk-2"]);
+}
+
+#[test]
+fn a_heartbeat_that_comes_twice_or_late_changes_nothing() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    story.beats(&heartbeat("wk-1", 1, 2, 1)).unwrap();
+    for number in [2, 1] {
+        story.beats(&heartbeat("wk-1", 1, number, 0)).unwrap();
+        assert_eq!(story.busy("wk-1"), Some(1));
+    }
+    assert_eq!(story.registry.heartbeats_ignored(), 2);
+    story.beats(&heartbeat("wk-1", 1, 3, 0)).unwrap();
+    assert_eq!(story.busy("wk-1"), Some(0));
+}
+
+#[test]
+fn a_former_life_of_a_worker_is_told_to_leave() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 2)]);
+    let error = story.beats(&heartbeat("wk-1", 1, 9, 1)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::StaleIncarnation);
+    assert_eq!(story.busy("wk-1"), Some(0));
+}
+
+#[test]
+fn a_worker_without_heartbeats_for_ninety_seconds_gets_no_work() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    story.beats(&heartbeat("wk-1", 1, 1, 0)).unwrap();
+    assert_eq!(story.serving(), ["wk-1"]);
+    story.now += Duration::from_secs(90);
+    story.says(FeedEvent::Lagged);
+    assert!(story.serving().is_empty());
+    story.beats(&heartbeat("wk-1", 1, 2, 0)).unwrap();
+    assert_eq!(story.serving(), ["wk-1"]);
+}
+
+#[test]
+fn a_dead_process_stays_dead_whatever_its_last_heartbeat_said() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    let mut alive = heartbeat("wk-1", 1, 1, 1);
+    alive.details.state = Some(WorkerState::Busy);
+    story.beats(&alive).unwrap();
+    story.says(FeedEvent::Worker(worker("wk-1", WorkerState::Failed, 1).into()));
+    let record = story.registry.worker(&"wk-1".parse().unwrap()).unwrap();
+    assert_eq!(record.state, WorkerState::Failed);
+}
+
+#[test]
+fn the_documented_heartbeat_of_a_stranger_is_answered_and_makes_nothing() {
+    let mut story = Story::new();
+    assert!(story.beats(&heartbeat("wk-9", 1, 1, 0)).is_ok());
+    assert!(story.registry.worker(&"wk-9".parse().unwrap()).is_none());
+}
+
+#[test]
+fn a_hive_that_was_stopped_takes_its_workers_and_devices_off_the_list() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    story.registry.hive_stopped(&HiveId::localhost());
+    assert_eq!(story.hive().state, HiveState::Offline);
+    assert!(story.registry.worker(&"wk-1".parse().unwrap()).is_none());
+}

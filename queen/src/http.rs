@@ -1,0 +1,106 @@
+//! The queen's routes besides jobs and feed: they parse, call and answer.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Query, State},
+    routing::{get, post},
+};
+use daemon::{Refusal, feed::Feed, jobs::Jobs, refusal, shutdown::Shutdown};
+use http::HeaderMap;
+use protocol::{
+    ApiError, ErrorCode,
+    fields::read_body,
+    fleet::{BuildInfo, Health, Heartbeat, HeartbeatAnswer},
+    routes,
+};
+use serde_json::{Value, json};
+
+use crate::{FEATURES, fleet::FleetHandle, operations::Operations, server::KeepHives};
+
+#[derive(Clone)]
+struct Routes {
+    fleet: FleetHandle,
+    shutdown: Shutdown,
+    keep_hives: KeepHives,
+}
+
+/// All routes of a queen, without the guard at her door.
+pub fn router(
+    jobs: &Jobs,
+    operations: Arc<Operations>,
+    feed: &Feed,
+    fleet: FleetHandle,
+    shutdown: Shutdown,
+    keep_hives: KeepHives,
+) -> Router {
+    let own = Router::new()
+        .route(routes::HEALTH, get(health))
+        .route(routes::BUILD_INFO, get(build_info))
+        .route(routes::SHUTDOWN, post(shut_down))
+        .route(routes::WORKER_HEARTBEAT, post(worker_heartbeat))
+        .route(routes::HIVE_HEARTBEAT, post(hive_heartbeat))
+        .with_state(Routes { fleet, shutdown: shutdown.clone(), keep_hives });
+    own.merge(jobs.routes(operations))
+        .merge(feed.routes(shutdown))
+        .fallback(refusal::route_not_found)
+        .method_not_allowed_fallback(refusal::method_not_allowed)
+}
+
+async fn health(State(routes): State<Routes>) -> Result<Json<Health>, Refusal> {
+    if routes.shutdown.is_asked() {
+        return Err(Refusal::new(ErrorCode::Unavailable, "the queen is shutting down"));
+    }
+    Ok(Json(Health { status: "ok".to_owned(), progress: None, worker: None }))
+}
+
+async fn build_info() -> Json<BuildInfo> {
+    Json(daemon::build::info(FEATURES))
+}
+
+/// Answers first; the server stops once the answer is on its way.
+async fn shut_down(
+    State(routes): State<Routes>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, Refusal> {
+    for (name, value) in &query {
+        match (name.as_str(), value.as_str()) {
+            ("keep_hives", "true") => routes.keep_hives.set(),
+            ("keep_hives", "false") => {}
+            _ => {
+                let error =
+                    ApiError::new(ErrorCode::InvalidField, "the only parameter is keep_hives")
+                        .with_hint("keep_hives=true leaves the local hive running");
+                return Err(error.into());
+            }
+        }
+    }
+    routes.shutdown.ask();
+    Ok(Json(json!({ "status": "ok", "message": "shutting down" })))
+}
+
+async fn worker_heartbeat(
+    State(routes): State<Routes>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<HeartbeatAnswer>, Refusal> {
+    let body = daemon::body::read_json(&headers, body).await?;
+    let heartbeat: Heartbeat = read_body("worker-heartbeat", &body)?;
+    routes.fleet.heartbeat(&heartbeat)?;
+    Ok(Json(HeartbeatAnswer {
+        status: "ok".to_owned(),
+        message: format!("Heartbeat received from worker {}", heartbeat.worker_id),
+    }))
+}
+
+/// Deprecated: a hive is judged by its feed. Old ones are answered politely.
+async fn hive_heartbeat(headers: HeaderMap, body: Body) -> Result<Json<HeartbeatAnswer>, Refusal> {
+    daemon::body::read_json(&headers, body).await?;
+    tracing::info!("a deprecated hive heartbeat was answered and ignored");
+    Ok(Json(HeartbeatAnswer {
+        status: "ok".to_owned(),
+        message: "Heartbeat received; hives are known by their feed now".to_owned(),
+    }))
+}

@@ -1,0 +1,77 @@
+//! Operations that hives carry out: to the one they name, to the one that has
+//! the worker, or to all.
+
+use daemon::jobs::{Failure, JobHandle};
+use protocol::{ApiError, ErrorCode, HiveId, WorkerId, operation::HiveOperation, suggest::nearest};
+use serde_json::{Map, Value};
+
+use super::{Operations, count};
+
+impl Operations {
+    pub(super) async fn forward(
+        &self,
+        operation: HiveOperation,
+        job: &JobHandle,
+    ) -> Result<(), Failure> {
+        let hive_id = match &operation {
+            HiveOperation::WorkerList(it) if it.hive_id.is_none() => {
+                return self.list_everywhere(operation, "workers", "worker", job).await;
+            }
+            HiveOperation::ModelList(it) if it.hive_id.is_none() => {
+                return self.list_everywhere(operation, "models", "model", job).await;
+            }
+            HiveOperation::WorkerGet(it) => self.hive_of(it.hive_id.as_ref(), &it.worker_id)?,
+            HiveOperation::WorkerDelete(it) => self.hive_of(it.hive_id.as_ref(), &it.worker_id)?,
+            other => other.hive_id().cloned().unwrap_or_default(),
+        };
+        let hive = self.hives.link(&hive_id)?;
+        if let Some(result) = hive.run(operation, job).await? {
+            job.emit(result).await;
+        }
+        Ok(())
+    }
+
+    /// Where a worker is, if the operation does not say.
+    fn hive_of(&self, named: Option<&HiveId>, worker: &WorkerId) -> Result<HiveId, ApiError> {
+        if let Some(hive) = named {
+            return Ok(hive.clone());
+        }
+        self.feed().look(|fleet| match fleet.workers.get(worker) {
+            Some(record) => Ok(record.hive_id.clone()),
+            None => {
+                let ids: Vec<&str> = fleet.workers.keys().map(WorkerId::as_str).collect();
+                let error = ApiError::new(ErrorCode::WorkerNotFound, format!("no worker {worker}"));
+                Err(match nearest(worker.as_str(), ids.iter().copied()) {
+                    Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+                    None if ids.is_empty() => error.with_hint("there are no workers"),
+                    None => error.with_hint(format!("workers: {}", ids.join(", "))),
+                })
+            }
+        })
+    }
+
+    /// Asks every hive and merges. A hive that does not answer is said aloud
+    /// and does not hide the others.
+    async fn list_everywhere(
+        &self,
+        operation: HiveOperation,
+        key: &str,
+        noun: &str,
+        job: &JobHandle,
+    ) -> Result<(), Failure> {
+        let mut merged = Vec::new();
+        for hive in self.hives.all() {
+            match hive.list(operation.clone(), key, job).await {
+                Ok(list) => merged.extend(list),
+                Err(Failure::Cancelled) => return Err(Failure::Cancelled),
+                Err(Failure::Error(error)) => {
+                    job.warn("hive_unreachable", error.one_line()).await;
+                }
+            }
+        }
+        let summary = count(merged.len(), noun);
+        let result = Map::from_iter([(key.to_owned(), Value::Array(merged))]);
+        job.result(summary, Value::Object(result)).await;
+        Ok(())
+    }
+}

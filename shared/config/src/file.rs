@@ -1,0 +1,325 @@
+//! `config.toml`: what the operator may say once and not at every start.
+//!
+//! A missing file and an empty one mean the same: the defaults. A key that is
+//! not known is an error and never ignored, because a misspelt limit that
+//! silently does nothing is found at the worst moment.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use http::Uri;
+use protocol::{HiveId, routes};
+use toml::de::DeTable;
+
+use crate::{
+    Paths,
+    toml_section::{Section, Source},
+};
+
+/// Everything `config.toml` can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[queen]`
+    pub queen: QueenConfig,
+    /// `[hive]`: the hive on this machine.
+    pub hive: HiveConfig,
+    /// `[keeper]`
+    pub keeper: KeeperConfig,
+    /// `[hives.<alias>]`: the hives the queen knows.
+    pub hives: BTreeMap<HiveId, HiveEntry>,
+}
+
+/// `[queen]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueenConfig {
+    /// Where she listens.
+    pub address: SocketAddr,
+    /// The file with the token her callers must show.
+    pub token_file: Option<PathBuf>,
+    /// How many inference requests may wait before the next is told `429`.
+    pub queue_limit: u32,
+    /// How long running work may finish when she is told to stop.
+    pub drain: Duration,
+    /// How many ended jobs stay readable.
+    pub retention_jobs: u32,
+    /// How long an ended job stays readable.
+    pub retention: Duration,
+}
+
+/// `[hive]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiveConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The file with the token its callers must show.
+    pub token_file: Option<PathBuf>,
+    /// The first port given to a worker.
+    pub worker_ports_first: u16,
+    /// How long a worker may finish its work when it is told to stop.
+    pub worker_drain: Duration,
+}
+
+/// `[keeper]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeeperConfig {
+    /// The queen to talk to; none: the one on this machine.
+    pub queen_url: Option<BaseUrl>,
+    /// The most frames the dashboard draws in a second; none: it chooses.
+    pub fps: Option<u32>,
+    /// The dashboard's theme by name; none: the terminal's own colours.
+    pub theme: Option<String>,
+}
+
+/// `[hives.<alias>]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HiveEntry {
+    /// Where the hive answers.
+    pub url: Option<BaseUrl>,
+}
+
+/// Where a daemon answers: scheme, host and port, nothing behind them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseUrl(String);
+
+/// Why `config.toml` was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there and could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file says something that cannot be meant.
+    #[error("{}:{line}: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+/// A text that is not a [`BaseUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be {}, got {got:?}", BaseUrl::SHAPE)]
+pub struct InvalidUrl {
+    got: String,
+}
+
+impl Default for QueenConfig {
+    fn default() -> Self {
+        Self {
+            address: loopback(8500),
+            token_file: None,
+            queue_limit: 256,
+            drain: Duration::from_secs(10),
+            retention_jobs: 1000,
+            retention: hours(24),
+        }
+    }
+}
+
+impl Default for HiveConfig {
+    fn default() -> Self {
+        Self {
+            address: loopback(9000),
+            token_file: None,
+            worker_ports_first: routes::WORKER_PORT_FIRST,
+            worker_drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file of these paths; if there is none, the defaults.
+    pub fn load(paths: &Paths) -> Result<Self, ConfigError> {
+        let path = paths.config_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
+    /// Reads `text`, which stands in the file `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { path, text };
+        let document = DeTable::parse(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            source.refuse(offset, error.message())
+        })?;
+        let mut root = Section::root(source, document.get_ref());
+        let config = Self {
+            queen: QueenConfig::read(root.section("queen")?, source)?,
+            hive: HiveConfig::read(root.section("hive")?, source)?,
+            keeper: KeeperConfig::read(root.section("keeper")?)?,
+            hives: root
+                .sections("hives")?
+                .into_iter()
+                .map(|(alias, section)| Ok((alias, HiveEntry::read(section)?)))
+                .collect::<Result<_, ConfigError>>()?,
+        };
+        root.finish()?;
+        Ok(config)
+    }
+}
+
+impl QueenConfig {
+    fn read(mut section: Section<'_>, source: Source<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let (address, token_file) = bind(&mut section, source, default.address)?;
+        let queen = Self {
+            address,
+            token_file,
+            queue_limit: section
+                .integer("queue_limit", 1..=100_000)?
+                .unwrap_or(default.queue_limit),
+            drain: section.integer("drain_seconds", DRAIN_SECONDS)?.map_or(default.drain, seconds),
+            retention_jobs: section
+                .integer("retention_jobs", 1..=1_000_000)?
+                .unwrap_or(default.retention_jobs),
+            retention: section
+                .integer("retention_hours", 1..=8760)?
+                .map_or(default.retention, hours),
+        };
+        section.finish()?;
+        Ok(queen)
+    }
+}
+
+impl HiveConfig {
+    fn read(mut section: Section<'_>, source: Source<'_>) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let (address, token_file) = bind(&mut section, source, default.address)?;
+        let hive = Self {
+            address,
+            token_file,
+            // Below 1024 only root may listen; above, a machine's workers
+            // need room to count upwards.
+            worker_ports_first: section
+                .integer("worker_ports_first", 1024..=65_000)?
+                .and_then(|port| u16::try_from(port).ok())
+                .unwrap_or(default.worker_ports_first),
+            worker_drain: section
+                .integer("worker_drain_seconds", DRAIN_SECONDS)?
+                .map_or(default.worker_drain, seconds),
+        };
+        section.finish()?;
+        Ok(hive)
+    }
+}
+
+impl KeeperConfig {
+    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let keeper = Self {
+            queen_url: section.parsed("queen_url", BaseUrl::SHAPE)?.map(|url| url.value),
+            fps: section.integer("fps", 1..=60)?,
+            theme: section.parsed("theme", "the name of a theme")?.map(|theme| theme.value),
+        };
+        section.finish()?;
+        Ok(keeper)
+    }
+}
+
+impl HiveEntry {
+    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+        let entry = Self { url: section.parsed("url", BaseUrl::SHAPE)?.map(|url| url.value) };
+        section.finish()?;
+        Ok(entry)
+    }
+}
+
+impl BaseUrl {
+    const SHAPE: &str = "an address such as `http://127.0.0.1:8500`, without a path";
+
+    /// The address without a `/` at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<SocketAddr> for BaseUrl {
+    /// Where a daemon of this machine answers.
+    fn from(address: SocketAddr) -> Self {
+        Self(format!("http://{address}"))
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let checked = || {
+            let uri: Uri = text.parse().ok()?;
+            let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+            let authority = uri.authority()?;
+            // `user:password@host` would put a secret into every log line.
+            let is_bare = !authority.host().is_empty()
+                && !authority.as_str().contains('@')
+                && uri.path() == "/"
+                && uri.query().is_none();
+            is_bare.then(|| Self(format!("{scheme}://{authority}")))
+        };
+        checked().ok_or_else(|| InvalidUrl { got: text.chars().take(80).collect() })
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+const DRAIN_SECONDS: std::ops::RangeInclusive<u32> = 0..=3600;
+
+/// Reads where a daemon listens and the token that guards it: beyond loopback
+/// there is no listening without one.
+fn bind(
+    section: &mut Section<'_>,
+    source: Source<'_>,
+    default: SocketAddr,
+) -> Result<(SocketAddr, Option<PathBuf>), ConfigError> {
+    let what = format!("an IP address and a port such as `{default}`");
+    let address = section.parsed::<SocketAddr>("address", &what)?;
+    let token_file = section
+        .parsed::<PathBuf>("token_file", "the path of a file")?
+        // Relative to the file that says it, because daemons run elsewhere.
+        .map(|token| source.path.with_file_name("").join(token.value));
+    match address {
+        Some(address) if !address.value.ip().is_loopback() && token_file.is_none() => {
+            let problem = format!(
+                "{} is reachable from other machines, so it needs a `token_file`; or listen on \
+                 `{default}`",
+                address.value
+            );
+            Err(source.refuse(address.offset, problem))
+        }
+        address => Ok((address.map_or(default, |address| address.value), token_file)),
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(count.into())
+}
+
+fn hours(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 3600)
+}
+
+#[cfg(test)]
+mod tests;

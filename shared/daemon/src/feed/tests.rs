@@ -1,0 +1,166 @@
+use ::http::Request;
+use axum::body::Body;
+use futures::StreamExt;
+use protocol::{
+    JobId,
+    fleet::{FeedToken, HiveRecord, HiveState, Narration},
+    job::JobEvent,
+    routes,
+};
+use tower::ServiceExt;
+
+use super::*;
+use crate::shutdown::Shutdown;
+
+fn hive(id: &str, state: HiveState) -> FeedEvent {
+    let record = HiveRecord {
+        id: id.parse().unwrap(),
+        url: "http://127.0.0.1:9000".to_owned(),
+        state,
+        version: None,
+        last_seen_at: None,
+        reason: None,
+    };
+    FeedEvent::Hive(record.into())
+}
+
+/// A reader as a client sees it: asks, and reads whole messages.
+struct Client {
+    body: axum::body::BodyDataStream,
+    text: String,
+}
+
+impl Client {
+    async fn ask(feed: &Feed, query: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = Request::builder()
+            .uri(format!("{}{query}", routes::EVENTS))
+            .header("accept", "text/event-stream");
+        if let Some(id) = last_event_id {
+            request = request.header(routes::LAST_EVENT_ID_HEADER, id);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = feed.routes(Shutdown::new()).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        Self { body: response.into_body().into_data_stream(), text: String::new() }
+    }
+
+    /// The next message as (event, id, data).
+    async fn next(&mut self) -> (String, String, String) {
+        loop {
+            if let Some((message, rest)) = self.text.split_once("\n\n") {
+                let (message, rest) = (message.to_owned(), rest.to_owned());
+                self.text = rest;
+                if message.starts_with("retry:") || message.starts_with(':') {
+                    continue;
+                }
+                let field = |name: &str| {
+                    let line = message.lines().find_map(|line| line.strip_prefix(name));
+                    line.unwrap_or_default().trim().to_owned()
+                };
+                return (field("event:"), field("id:"), field("data:"));
+            }
+            let chunk = self.body.next().await.expect("the feed never ends").unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_gets_the_whole_state_first_and_then_what_changes() {
+    let feed = Feed::new();
+    feed.publish(hive("a", HiveState::Ready));
+    let mut client = Client::ask(&feed, "", None).await;
+    let (event, _, data) = client.next().await;
+    assert_eq!(event, "snapshot");
+    assert!(data.contains(r#""id":"a""#), "{data}");
+
+    feed.publish(hive("b", HiveState::Lost));
+    let (event, _, data) = client.next().await;
+    assert_eq!(event, "hive");
+    assert!(data.contains(r#""id":"b""#) && data.contains("lost"), "{data}");
+}
+
+#[tokio::test]
+async fn a_record_that_says_nothing_new_is_not_sent() {
+    let feed = Feed::new();
+    feed.publish(hive("a", HiveState::Ready));
+    let mut client = Client::ask(&feed, "", None).await;
+    client.next().await;
+    feed.publish(hive("a", HiveState::Ready));
+    feed.publish(hive("a", HiveState::Late));
+    assert!(client.next().await.2.contains("late"));
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_continues_where_it_was() {
+    let feed = Feed::new();
+    let mut client = Client::ask(&feed, "", None).await;
+    client.next().await;
+    feed.publish(hive("a", HiveState::Ready));
+    let (_, id, _) = client.next().await;
+    drop(client);
+    feed.publish(hive("b", HiveState::Ready));
+
+    let mut client = Client::ask(&feed, "", Some(&id)).await;
+    let (event, _, data) = client.next().await;
+    assert_eq!(event, "hive");
+    assert!(data.contains(r#""id":"b""#), "{data}");
+}
+
+#[tokio::test]
+async fn a_position_of_another_life_gets_a_new_snapshot() {
+    let feed = Feed::new();
+    feed.publish(hive("a", HiveState::Ready));
+    for id in ["0123456789ab-1", "nonsense", &format!("{}-99", feed.epoch())] {
+        let mut client = Client::ask(&feed, "", Some(id)).await;
+        assert_eq!(client.next().await.0, "snapshot", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_behind_is_told_and_starts_over() {
+    let feed = Feed::new();
+    let mut client = Client::ask(&feed, "?tokens=all", None).await;
+    client.next().await;
+    let job_id = JobId::generate();
+    let token =
+        |index| FeedEvent::Token(FeedToken { job_id: job_id.clone(), text: "x".to_owned(), index });
+    for index in 0..=WINDOW_MESSAGES_MAX as u32 {
+        feed.publish(token(index));
+    }
+    assert_eq!(client.next().await.0, "lagged");
+    assert_eq!(client.next().await.0, "snapshot");
+    feed.publish(token(7));
+    assert_eq!(client.next().await.0, "token");
+}
+
+#[tokio::test]
+async fn tokens_and_narration_come_only_when_asked_for() {
+    let feed = Feed::new();
+    let job_id = JobId::generate();
+    let mut quiet = Client::ask(&feed, "", None).await;
+    let mut curious = Client::ask(&feed, &format!("?tokens={job_id}&narration=info"), None).await;
+    quiet.next().await;
+    curious.next().await;
+
+    let narration = |level| Narration {
+        job_id: job_id.clone(),
+        event: JobEvent::new("step", "working").level(level),
+    };
+    feed.publish(FeedEvent::Narration(narration(Level::Debug)));
+    feed.publish(FeedEvent::Narration(narration(Level::Info)));
+    let other = FeedToken { job_id: JobId::generate(), text: "no".to_owned(), index: 0 };
+    feed.publish(FeedEvent::Token(other));
+    let own = FeedToken { job_id, text: "yes".to_owned(), index: 0 };
+    feed.publish(FeedEvent::Token(own));
+    feed.publish(hive("a", HiveState::Ready));
+
+    let (event, _, data) = curious.next().await;
+    assert_eq!(event, "narration");
+    assert!(data.contains("info"), "{data}");
+    let (event, _, data) = curious.next().await;
+    assert_eq!(event, "token");
+    assert!(data.contains("yes"), "{data}");
+    assert_eq!(curious.next().await.0, "hive");
+    assert_eq!(quiet.next().await.0, "hive");
+}

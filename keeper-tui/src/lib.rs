@@ -3,5 +3,7 @@
 //! It links no daemon and decides nothing about the fleet; it shows what the
 //! queen says and asks her for things.
 
+pub mod cli;
+pub mod local;
 pub mod text;
 pub mod tui;

@@ -8,17 +8,34 @@
 //!   sampling    which token comes next
 //!   text        bytes to text that may be shown
 //!   generation  requests in, logs of tokens out
+//!   http        the worker's routes
+//!   heartbeat   tells the queen that it lives
+//!   server      all of it as one value
 //! ```
 //!
 //! A worker knows nothing of other workers, of catalogs or of downloads.
 
 pub mod engine;
 pub mod generation;
+pub mod heartbeat;
+pub mod http;
 pub mod load;
+pub mod phase;
 pub mod sampling;
+pub mod server;
 pub mod template;
 pub mod text;
 pub mod tokenizer;
+
+/// Cargo features of this build, as `GET /v1/build-info` names them.
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "cuda")]
+    "cuda",
+    #[cfg(feature = "metal")]
+    "metal",
+];
+
+pub use server::{Server, ServerConfig, StartError};
 
 #[cfg(test)]
 mod testing;

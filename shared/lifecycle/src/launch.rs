@@ -7,7 +7,7 @@
 //!
 //! It is told a [`Nonce`] through its environment. The daemon repeats it in
 //! its record, which is how a launcher knows its own, and whatever the daemon
-//! starts inherits it, which is how [`crate::stop`] finds what it left behind.
+//! starts inherits it, which is how [`crate::stop()`] finds what it left behind.
 
 use std::{
     ffi::OsString,
@@ -173,7 +173,7 @@ impl Launched {
         .unwrap_or(Exit { code: None, signal: None })
     }
 
-    /// Ends it and whatever it started; as [`crate::stop`], for one that has
+    /// Ends it and whatever it started; as [`crate::stop()`], for one that has
     /// no record yet.
     pub async fn stop(&self, grace: Duration) -> Result<Stopped, StopError> {
         stop_family(Some(&self.process), self.nonce, grace).await

@@ -218,6 +218,12 @@ impl DeviceId {
         Self("CPU-0".to_owned())
     }
 
+    /// Its number among the devices of its kind.
+    pub fn index(&self) -> usize {
+        // The shape was checked when the id was parsed.
+        self.0.rsplit('-').next().and_then(|index| index.parse().ok()).unwrap_or_default()
+    }
+
     /// Whether this is a processor rather than a GPU.
     pub fn is_cpu(&self) -> bool {
         self.0.starts_with("CPU")

@@ -11,7 +11,7 @@ use protocol::{
         Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, HiveRecord,
         HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
     },
-    job::{EndMarker, JobEvent, JobRecord, JobState, Level, Progress},
+    job::{JobEvent, JobRecord, JobState, Level, Progress},
 };
 
 use super::{
@@ -138,10 +138,6 @@ impl Stage {
         };
         let news = events.into_iter().enumerate().map(number).collect();
         self.send(Message::Job { job: id(job), news });
-    }
-
-    pub(crate) fn end(&mut self, job: &str, end: EndMarker) {
-        self.send(Message::Job { job: id(job), news: vec![JobNews::End(end)] });
     }
 }
 

@@ -354,7 +354,7 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
     if model.ui.help.is_some() {
         return vec![Context::Help, Context::Move, Context::Always];
     }
-    if model.heard_at.is_none() {
+    if !model.is_known {
         // Nothing is there yet that could be moved through or typed into.
         let offer = model.asks_for_queen().then_some(Context::Offer);
         return offer.into_iter().chain([Context::Anywhere, Context::Always]).collect();

@@ -2,10 +2,10 @@
 //! back what she says. It decides nothing and keeps nothing but what is under
 //! way.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use client::{Daemon, FeedHandle, FeedItem, FeedOptions, JobItem, TokenFilter};
-use futures::{StreamExt, future::BoxFuture};
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{JobId, job::Level, operation::Operation};
 use tokio::{
     sync::mpsc,
@@ -24,6 +24,7 @@ pub type StartQueen =
 
 /// Events of a job taken at once when they come faster than they are drawn.
 const EVENTS_AT_ONCE: usize = 256;
+const LAUNCH_BROKE: &str = "the launch broke off; the keeper's log says where";
 /// Lines of a launch that may wait.
 const LAUNCH_LINES: usize = 64;
 
@@ -121,7 +122,9 @@ impl Link {
 
     fn launch(&mut self) {
         let (sender, mut lines) = mpsc::channel(LAUNCH_LINES);
-        let mut launch = (self.start_queen)(sender);
+        // Whatever becomes of the launch, the dashboard has to hear that it is over.
+        let launch = AssertUnwindSafe((self.start_queen)(sender)).catch_unwind();
+        let mut launch = launch.map(|it| it.unwrap_or_else(|_| Err(LAUNCH_BROKE.to_owned())));
         let messages = self.messages.clone();
         self.tasks.spawn(async move {
             let result = loop {

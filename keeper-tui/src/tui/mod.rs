@@ -25,11 +25,11 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, time::Duration};
+use std::{io, task::Poll, time::Duration};
 
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use jiff::tz::TimeZone;
 use protocol::Timestamp;
 use tokio::{
@@ -121,7 +121,7 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
 
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
-            let flow = desk.drain(&mut input, &mut news)?;
+            let flow = desk.drain(&mut input, &mut news).await?;
             if flow == Flow::Leave {
                 break;
             }
@@ -271,13 +271,15 @@ impl Desk {
 
     /// Takes everything that is there already, so that a frame is never drawn
     /// of what is known to be old.
-    fn drain(
+    async fn drain(
         &mut self,
         input: &mut EventStream,
         news: &mut mpsc::Receiver<Message>,
     ) -> anyhow::Result<Flow> {
         for _ in 0..DRAIN_MAX {
-            let flow = if let Some(Some(event)) = input.next().now_or_never() {
+            // With this task's own waker: the stream keeps the first that it was polled with, and
+            // a poll without one would leave the dashboard deaf.
+            let flow = if let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
                 self.input(event.context("the terminal is gone")?)?
             } else if let Ok(message) = news.try_recv() {
                 self.take(message)?

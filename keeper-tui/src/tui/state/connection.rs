@@ -50,8 +50,8 @@ pub(crate) struct Wait {
 pub(crate) struct Outage {
     /// On the dashboard's clock.
     pub(crate) since: Duration,
-    /// The time of day of the last news.
-    pub(crate) heard_at: Timestamp,
+    /// By the time of day.
+    pub(crate) at: Timestamp,
 }
 
 impl Connection {

@@ -197,8 +197,8 @@ pub(crate) struct Model {
     pub(crate) connection: Connection,
     /// A queen being launched.
     pub(crate) launch: Option<Launch>,
-    /// When the queen was last heard.
-    pub(crate) heard_at: Option<Timestamp>,
+    /// Whether she has said what the fleet is, now or before.
+    pub(crate) is_known: bool,
     /// How far the queen's clock is ahead of ours.
     pub(crate) skew: SignedDuration,
     /// What she said the fleet is.
@@ -225,7 +225,7 @@ impl Model {
             size,
             connection: Connection::Connecting,
             launch: None,
-            heard_at: None,
+            is_known: false,
             skew: SignedDuration::ZERO,
             fleet: Fleet::default(),
             histories: BTreeMap::new(),

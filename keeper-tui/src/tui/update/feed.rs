@@ -31,7 +31,6 @@ pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
             model.connection = Connection::Syncing { until: now.monotonic + SYNC, outage };
         }
         FeedNews::Event(event) => {
-            model.heard_at = Some(now.wall);
             apply(model, &event, now);
         }
         FeedNews::Disconnected { cause, attempt, retry_in } => {
@@ -40,11 +39,10 @@ pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
                 attempt,
                 retry_at: now.monotonic + retry_in,
             };
-            let heard_at = model.heard_at.unwrap_or(now.wall);
             model.connection = match (outage(model), &model.connection) {
                 (Some(outage), _) => Connection::Lost(outage, wait),
                 (None, Connection::Live) => {
-                    Connection::Lost(Outage { since: now.monotonic, heard_at }, wait)
+                    Connection::Lost(Outage { since: now.monotonic, at: now.wall }, wait)
                 }
                 (None, _) => Connection::Unreached(wait),
             };
@@ -80,6 +78,7 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
             model.fleet.apply(event);
             match event {
                 FeedEvent::Snapshot(snapshot) => {
+                    model.is_known = true;
                     set_clock(model, snapshot.queen.as_ref(), now);
                     became_live(model, now);
                     record_everything(model, now);

@@ -57,7 +57,7 @@ fn elapse(model: &mut Model, now: Now) {
     }
     if let Connection::Syncing { until, .. } = model.connection
         && until <= now.monotonic
-        && model.fleet.queen.is_some()
+        && model.is_known
     {
         feed::became_live(model, now);
     }

@@ -265,7 +265,10 @@ fn draw(model: &Model, (width, height): (u16, u16), now: Now) {
     let mut model = model.clone();
     model.size = (width, height);
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| drop(view(&model, frame, now))).unwrap();
+    let draw = |frame: &mut ratatui::Frame<'_>| {
+        view(&model, frame, now);
+    };
+    terminal.draw(draw).unwrap();
 }
 
 proptest! {

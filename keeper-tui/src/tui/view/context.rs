@@ -72,6 +72,17 @@ impl<'a> Ctx<'a> {
         span(age)
     }
 
+    /// When something was, for a list: the time of day, or the day. Unlike an
+    /// age it stands still.
+    pub(crate) fn when(&self, at: Timestamp) -> String {
+        let zoned = |at: Timestamp| at.to_zoned(self.model.zone.clone());
+        if zoned(at).date() == zoned(self.now.wall).date() {
+            self.clock(at)
+        } else {
+            zoned(at).strftime("%m-%d").to_string()
+        }
+    }
+
     /// A time of day where the operator is.
     pub(crate) fn clock(&self, at: Timestamp) -> String {
         at.to_zoned(self.model.zone.clone()).strftime("%H:%M:%S").to_string()

@@ -28,7 +28,7 @@ const COLUMNS: [Column; 8] = [
     words("HIVE", 10, 5),
     growing("MODEL", 14, 6),
     Column { grow: 2, ..growing("PROGRESS", 16, 3) },
-    figures("AGE", 6, 7),
+    figures("WHEN", 8, 7),
     figures("TOOK", 6, 4),
 ];
 
@@ -98,7 +98,7 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                     Line::from(safe(model, Tone::Plain))
                 }
                 5 => progress(job),
-                6 => Line::from(ctx.age(job.created_at)),
+                6 => Line::from(ctx.when(job.created_at)),
                 _ => Line::from(took(ctx, job)),
             }
         },

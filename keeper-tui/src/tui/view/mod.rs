@@ -121,7 +121,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    if ctx.model.heard_at.is_none() {
+    if !ctx.model.is_known {
         offline::first_contact(ctx, area, buffer);
         return;
     }
@@ -178,7 +178,7 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.width).saturating_sub(left.width() + 3);
     let right = match &model.connection {
         Connection::Lost(outage, _) => {
-            let at = ctx.clock(outage.heard_at);
+            let at = ctx.clock(outage.at);
             let age = ctx.elapsed(outage.since);
             Line::from(word(format!("as of {at}, {age} ago "), Tone::Warn))
         }
@@ -353,7 +353,7 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     } else if let Some(toast) = &model.ui.toast {
         lines.push(Line::from(word(toast.text.as_str(), toast.tone)));
     }
-    if model.heard_at.is_none() {
+    if !model.is_known {
         lines.extend(offline::question(ctx));
     } else {
         match &model.ui.view {

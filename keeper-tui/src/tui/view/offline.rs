@@ -22,17 +22,19 @@ use crate::tui::{
 pub(super) fn banner<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
     let Connection::Lost(outage, wait) = &ctx.model.connection else { return None };
     let since = ctx.elapsed(outage.since);
-    let mut spans = vec![word(format!(" ✗ Lost the queen {since} ago: "), Tone::Bad)];
-    spans.push(safe(&wait.cause, Tone::Bad));
-    spans.push(word(format!(".  {}", next_attempt(ctx, wait)), Tone::Plain));
-    Some(Line::from(spans))
+    // The cause last: it may be long, and how long it takes must not be what is cut off.
+    Some(Line::from(vec![
+        word(format!(" ✗ Lost the queen {since} ago. "), Tone::Bad),
+        word(format!("{}: ", next_attempt(ctx, wait)), Tone::Plain),
+        safe(&wait.cause, Tone::Bad),
+    ]))
 }
 
 fn next_attempt(ctx: &Ctx<'_>, wait: &Wait) -> String {
     let key = key_of(Action::Retry);
     match ctx.seconds_until(wait.retry_at) {
         0 => format!("Attempt {} now", wait.attempt + 1),
-        seconds => format!("Attempt {} in {seconds}s  {key} now", wait.attempt + 1),
+        seconds => format!("Attempt {} in {seconds}s ({key} now)", wait.attempt + 1),
     }
 }
 

@@ -58,7 +58,7 @@ fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16)> {
     kept.into_iter()
         .filter_map(|i| {
             let column = columns.get(i)?;
-            let extra = if shares > 0 { left * column.grow / shares } else { 0 };
+            let extra = (left * column.grow).checked_div(shares).unwrap_or(0);
             left -= extra;
             shares -= column.grow;
             Some((i, (column.width + extra).min(width)))

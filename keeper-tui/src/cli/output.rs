@@ -321,15 +321,18 @@ impl Output {
         fields: Map<String, Value>,
     ) -> Outcome<()> {
         self.sequence += 1;
-        let mut line = Map::new();
-        line.insert("v".to_owned(), NDJSON_VERSION.into());
-        line.insert("seq".to_owned(), self.sequence.into());
         let at = at.unwrap_or_else(Timestamp::now);
-        line.insert("ts".to_owned(), format!("{at:.3}").into());
-        line.insert("kind".to_owned(), kind.into());
-        line.insert("job".to_owned(), job.map(JobId::as_str).into());
-        line.extend(fields);
-        self.out(&format!("{}\n", Value::Object(line)))
+        // Written by hand, because a map would put what every line begins with
+        // in alphabetical order among the rest.
+        let mut line = format!(
+            r#"{{"v":{NDJSON_VERSION},"seq":{},"ts":"{at:.3}","kind":"{kind}","job":{}"#,
+            self.sequence,
+            Value::from(job.map(JobId::as_str)),
+        );
+        for (name, value) in fields {
+            line.push_str(&format!(",{}:{value}", Value::from(name)));
+        }
+        self.out(&format!("{line}}}\n"))
     }
 
     fn out(&mut self, text: &str) -> Outcome<()> {

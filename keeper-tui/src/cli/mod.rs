@@ -29,13 +29,13 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, ValueEnum};
 use client::Daemon;
 use config::{Config, Paths};
-use protocol::{JobId, Timestamp, deadline::Deadline, operation::Operation};
+use protocol::{ApiError, JobId, Timestamp, deadline::Deadline, operation::Operation};
 
 use self::{
     args::{Cli, Command, Options, checked},
@@ -74,6 +74,9 @@ pub enum Wanted {
     /// Say so.
     Running,
 }
+
+/// How much later than `--timeout` the last resort comes.
+const DEADLINE_GRACE: Duration = Duration::from_secs(3);
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -141,11 +144,12 @@ async fn enter(cli: Cli, paths: Paths, config: Config, mut out: Output) -> Exit 
     // In a task of its own: a write to a terminal that does not read blocks
     // its thread, and Ctrl-C must end the program all the same.
     let work = tokio::spawn(async move {
-        let interrupts = cx.interrupts.clone();
+        let (interrupts, deadline) = (cx.interrupts.clone(), cx.deadline);
         let outcome = tokio::select! {
             biased;
             outcome = dispatch(&mut cx, command) => outcome,
             exit = interrupts.unattended() => Err(stopped(exit).into()),
+            error = overtime(deadline) => Err(error.into()),
         };
         let job = cx.job.take();
         let outcome = outcome.map_err(|stop| explained(stop, cx.queen_is_here));
@@ -258,6 +262,15 @@ fn conclude(out: &mut Output, job: Option<&JobId>, outcome: Outcome) -> Exit {
             Ok(()) | Err(Stop::Failed(_)) => failure.exit,
         },
     }
+}
+
+/// `--timeout` for everything that does not look at it by itself, such as a
+/// question that nobody answers. Whoever does has a little longer, because
+/// what it says is more to the point.
+async fn overtime(deadline: Option<Deadline>) -> ApiError {
+    let Some(deadline) = deadline else { return std::future::pending().await };
+    tokio::time::sleep_until((deadline.instant() + DEADLINE_GRACE).into()).await;
+    deadline.exceeded()
 }
 
 fn stopped(exit: Exit) -> Failure {

@@ -100,6 +100,8 @@ pub struct Output {
     sequence: u64,
     /// What stands on the last line of stdout, so that nothing is put behind it.
     inside_line: bool,
+    /// A question stands at the end of stderr and nobody has pressed Enter.
+    is_asking: bool,
     progress: Option<ProgressShown>,
 }
 
@@ -131,6 +133,7 @@ impl Output {
             stderr: Stream { writer: stderr, look: stderr_look },
             sequence: 0,
             inside_line: false,
+            is_asking: false,
             progress: None,
         }
     }
@@ -281,9 +284,16 @@ impl Output {
         self.err(&format!("{line}\n"))
     }
 
-    /// A question, on stderr.
+    /// A question, on stderr. The answer's Enter ends the line.
     pub fn ask(&mut self, question: &str) -> Outcome<()> {
-        self.err(question)
+        self.err(question)?;
+        self.is_asking = true;
+        Ok(())
+    }
+
+    /// The answer is there.
+    pub fn answered(&mut self) {
+        self.is_asking = false;
     }
 
     fn blocks(&self, blocks: &[Block]) -> String {
@@ -351,6 +361,9 @@ impl Output {
         // On one terminal the two streams share a cursor.
         if self.inside_line && self.stdout.look.terminal && self.stderr.look.terminal {
             self.end_line()?;
+        }
+        if std::mem::take(&mut self.is_asking) {
+            self.write_err("\n");
         }
         self.write_err(text);
         Ok(())
@@ -453,7 +466,11 @@ fn failure_text(failure: &Failure, look: &Look) -> String {
     // A launch's failure ends with the lines of its log, so line ends stay.
     let message = text::sanitise(&failure.message);
     let pictures = look.terminal && look.unicode;
-    let mut text = if pictures {
+    // Whoever pressed Ctrl-C is not told that this was an error.
+    let is_asked_for = matches!(failure.exit, Exit::Interrupted | Exit::Terminated);
+    let mut text = if is_asked_for {
+        format!("{message}\n")
+    } else if pictures {
         format!("❌ {} {message}\n", look.paint(Tone::Bad, "Error:"))
     } else {
         format!("{} {message}\n", look.paint(Tone::Bad, "error:"))
@@ -557,6 +574,16 @@ mod tests {
             "error: GPU-7 not found on hive 'localhost'\n  hint: available: CPU-0 (16 cores)\n";
         assert_eq!(failure_text(&not_found(), &PIPE), plain);
         assert_eq!(failure_text(&not_found(), &Look { unicode: false, ..TERMINAL }), plain);
+    }
+
+    #[test]
+    fn an_interrupted_command_says_what_became_of_its_job_and_not_that_it_failed() {
+        let interrupted = Failure::new(Exit::Interrupted, "interrupted", "job-1 is cancelled");
+        assert_eq!(failure_text(&interrupted, &TERMINAL), "job-1 is cancelled\n");
+        let (mut output, _, err) = output(Format::Human, TERMINAL);
+        output.ask("Start one here? [Y/n] ").unwrap();
+        output.failure(None, &interrupted).unwrap();
+        assert_eq!(err.text(), "Start one here? [Y/n] \njob-1 is cancelled\n");
     }
 
     #[test]

@@ -50,11 +50,9 @@ impl Cx {
             });
             match line.await {
                 // Ctrl-D is no answer, so it is not a yes.
-                Ok(Ok((0, _))) => {
-                    self.out.ask("\n")?;
-                    return Ok(Answered::No);
-                }
+                Ok(Ok((0, _))) => return Ok(Answered::No),
                 Ok(Ok((_, line))) => {
+                    self.out.answered();
                     if let Some(answered) = understand(&line, usually) {
                         return Ok(answered);
                     }

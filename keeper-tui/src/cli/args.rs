@@ -1,0 +1,546 @@
+//! The words of the command line.
+//!
+//! Values are parsed by the protocol's own types, so that a wrong one is
+//! refused here with the flag's name, and the same rules hold as at the
+//! queen's door.
+
+use std::{fmt::Write as _, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use config::BaseUrl;
+use protocol::{
+    DeviceId, HiveId, JobId, ModelRef, WorkerId,
+    inference::{Message, Role},
+    job::JobState,
+    operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
+};
+
+use super::{
+    exit::{Exit, Failure},
+    output::Format,
+    terminal::ColorChoice,
+};
+
+/// Run language models on your own machines, from one terminal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rbee-keeper",
+    version,
+    long_about = "Run language models on your own machines, from one terminal.\n\n\
+        Without a command: the dashboard on a terminal, and `status` anywhere else.\n\
+        stdout is the answer; stderr is narration, progress and warnings.",
+    after_help = "Exit codes: rbee-keeper help exit-codes"
+)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Options {
+    /// Never open the dashboard
+    #[arg(long, global = true, env = "RBEE_NO_TUI", value_parser = FalseyValueParser::new())]
+    pub no_tui: bool,
+    /// The queen to talk to [default: the one on this machine]
+    #[arg(long, global = true, value_name = "URL", env = "RBEE_QUEEN_URL")]
+    pub queen: Option<BaseUrl>,
+    /// How to write the answer
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: Format,
+    /// Only the answer
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More on stderr; twice: the program's own log as well
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: ColorChoice,
+    /// Answer every question with yes
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Give up after this long, such as 500ms, 30s, 5m, 1h
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// What Ctrl-C does to the job that is being followed
+    #[arg(long, global = true, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_interrupt: OnInterrupt,
+    /// Print the job's id at once and do not follow it
+    #[arg(long, global = true)]
+    pub detach: bool,
+}
+
+/// `--on-interrupt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OnInterrupt {
+    /// Cancel it; a second Ctrl-C leaves it alone
+    #[default]
+    Cancel,
+    /// Leave it running
+    Detach,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Generate text with a model
+    Infer(Box<InferArgs>),
+    /// The whole fleet at a glance
+    Status,
+    /// The daemon that decides: start, stop, look
+    #[command(subcommand, arg_required_else_help = true)]
+    Queen(Queen),
+    /// The daemon of each machine: start, stop, look
+    #[command(subcommand, arg_required_else_help = true)]
+    Hive(Hive),
+    /// A model in a process: start, stop, look
+    #[command(subcommand, arg_required_else_help = true)]
+    Worker(Worker),
+    /// What was asked of the fleet: list, follow, cancel
+    #[command(subcommand, arg_required_else_help = true)]
+    Job(Job),
+    /// What the exit codes mean
+    #[command(name = "exit-codes", about = "What the exit codes mean", long_about = exit_codes(), help_template = "{about}")]
+    ExitCodes,
+}
+
+/// `queen …`
+#[derive(Debug, Subcommand)]
+pub enum Queen {
+    /// Start a queen on this machine, if none runs
+    Start,
+    /// Stop the queen, and the hive she started here
+    Stop {
+        /// Leave the hive and its workers running
+        #[arg(long)]
+        keep_hives: bool,
+    },
+    /// Whether she runs and is well
+    Status,
+    /// Which build she is
+    Info,
+}
+
+/// `hive …`
+#[derive(Debug, Subcommand)]
+pub enum Hive {
+    /// Start a machine's hive
+    Start(Alias),
+    /// Stop a machine's hive and its workers
+    Stop(Alias),
+    /// Whether a machine's hive runs and is well
+    Status(Alias),
+    /// All known machines
+    List,
+    /// What is known of a machine
+    Get(Alias),
+}
+
+/// Which machine.
+#[derive(Debug, Args)]
+pub struct Alias {
+    /// The machine
+    #[arg(value_name = "ALIAS", default_value = "localhost")]
+    pub alias: HiveId,
+}
+
+/// `worker …`
+#[derive(Debug, Subcommand)]
+pub enum Worker {
+    /// Start a worker with a model
+    Spawn(Box<SpawnArgs>),
+    /// All workers
+    List {
+        /// Only this machine's
+        #[arg(long, value_name = "ALIAS")]
+        hive: Option<HiveId>,
+    },
+    /// What is known of a worker
+    Get {
+        /// The worker
+        #[arg(value_name = "ID")]
+        id: WorkerId,
+    },
+    /// Stop a worker and forget it
+    Delete {
+        /// The worker
+        #[arg(value_name = "ID")]
+        id: WorkerId,
+        /// The worker's id once more, which answers the question
+        #[arg(long, value_name = "ID")]
+        confirm: Option<WorkerId>,
+    },
+}
+
+/// `worker spawn`
+#[derive(Debug, Args)]
+pub struct SpawnArgs {
+    /// What to run: `demo`, `org/repo`, `org/repo:Q4_K_M`, or a GGUF file on the hive
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: ModelRef,
+    /// On which machine
+    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    pub hive: HiveId,
+    /// On which device: `GPU-0`, `CPU-0`, or an index [default: the best that fits]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector)]
+    pub device: Option<DeviceSelector>,
+    /// With which engine [default: the device's]
+    #[arg(long = "worker", value_name = "ENGINE", value_enum)]
+    pub engine: Option<Engine>,
+    /// How many requests at once
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+    /// How many tokens its context holds [default: what the model was made for]
+    #[arg(long, value_name = "N")]
+    pub context_length: Option<u32>,
+}
+
+/// `--worker`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Processors
+    Cpu,
+    /// NVIDIA GPUs
+    Cuda,
+    /// Apple GPUs
+    Metal,
+}
+
+/// `infer`
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// The text to continue; `-` reads it from stdin
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// With which model
+    #[arg(long, short, value_name = "MODEL", default_value = "demo")]
+    pub model: ModelRef,
+    /// Only on this machine
+    #[arg(long, value_name = "ALIAS")]
+    pub hive: Option<HiveId>,
+    /// Only by this worker
+    #[arg(long, value_name = "ID")]
+    pub worker_id: Option<WorkerId>,
+    /// Only on this device
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceId>,
+    /// How many tokens at most [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<u32>,
+    /// 0 to 2; 0 always takes the likeliest token [default: 0.7]
+    #[arg(long, value_name = "T", value_parser = parse_number, allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
+    /// Keep the smallest set of tokens whose probability reaches this
+    #[arg(long, value_name = "P", value_parser = parse_number, allow_negative_numbers = true)]
+    pub top_p: Option<f64>,
+    /// Keep this many of the likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
+    /// Drop tokens less likely than this times the likeliest one
+    #[arg(long, value_name = "P", value_parser = parse_number, allow_negative_numbers = true)]
+    pub min_p: Option<f64>,
+    /// Above 1, tokens already seen become less likely
+    #[arg(long, value_name = "R", value_parser = parse_number, allow_negative_numbers = true)]
+    pub repetition_penalty: Option<f64>,
+    /// Equal seeds give equal text
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// End before this text would appear; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Send the prompt as a message of a conversation
+    #[arg(long)]
+    pub chat: bool,
+    /// Wait for the whole text
+    #[arg(long)]
+    pub no_stream: bool,
+}
+
+/// `job …`
+#[derive(Debug, Subcommand)]
+pub enum Job {
+    /// The newest jobs
+    List {
+        /// Only these: queued, running, done, failed, cancelled
+        #[arg(long, value_name = "STATE", value_parser = parse_job_state)]
+        state: Option<JobState>,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+    },
+    /// What a job has said so far
+    Logs {
+        /// The job
+        #[arg(value_name = "ID")]
+        id: JobId,
+    },
+    /// Follow a job from its beginning to its end
+    Attach {
+        /// The job
+        #[arg(value_name = "ID")]
+        id: JobId,
+    },
+    /// Cancel jobs
+    Cancel {
+        /// The jobs
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<JobId>,
+    },
+}
+
+impl From<&SpawnArgs> for WorkerSpawn {
+    fn from(args: &SpawnArgs) -> Self {
+        Self {
+            hive_id: args.hive.clone(),
+            model: args.model.clone(),
+            device: args.device.clone(),
+            worker: args.engine.map(|engine| match engine {
+                Engine::Cpu => EngineKind::Cpu,
+                Engine::Cuda => EngineKind::Cuda,
+                Engine::Metal => EngineKind::Metal,
+            }),
+            slots: args.slots,
+            context_length: args.context_length,
+        }
+    }
+}
+
+impl InferArgs {
+    /// The operation, with this prompt.
+    pub fn operation(&self, prompt: String) -> Infer {
+        let mut infer = Infer::new(prompt, self.model.clone());
+        if self.chat {
+            infer.messages =
+                infer.prompt.take().map(|content| vec![Message { role: Role::User, content }]);
+        }
+        infer.hive_id = self.hive.clone();
+        infer.worker_id = self.worker_id.clone();
+        infer.device = self.device.clone();
+        infer.max_tokens = self.max_tokens.unwrap_or(infer.max_tokens);
+        infer.temperature = self.temperature.unwrap_or(infer.temperature);
+        infer.top_p = self.top_p;
+        infer.top_k = self.top_k;
+        infer.min_p = self.min_p;
+        infer.repetition_penalty = self.repetition_penalty;
+        infer.seed = self.seed;
+        infer.stop = self.stop.clone();
+        infer.stream = !self.no_stream;
+        infer
+    }
+}
+
+/// Lets the protocol's parser look at what will be sent. It knows the ranges
+/// of the numbers, and it speaks of fields, which are flags here.
+pub fn checked(operation: Operation) -> Result<Operation, Failure> {
+    let body =
+        serde_json::to_vec(&operation).map_err(|error| Failure::local("internal", &error))?;
+    Operation::parse(&body).map_err(|error| {
+        let flagged = error.message.strip_prefix("field `").and_then(|rest| rest.split_once('`'));
+        let message = match flagged {
+            Some((field, rest)) => format!("--{}{rest}", field.replace('_', "-")),
+            None => error.message.clone(),
+        };
+        Failure { exit: Exit::Usage, message, ..Failure::from(error) }
+    })
+}
+
+/// `text` as one word of a shell's command line.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// The command that follows `job` again.
+pub fn attach_command(options: &Options, job: &JobId) -> String {
+    let mut command = "rbee-keeper".to_owned();
+    if let Some(queen) = &options.queen {
+        let _ = write!(command, " --queen {}", shell_word(queen.as_str()));
+    }
+    let _ = write!(command, " job attach {}", shell_word(job.as_str()));
+    command
+}
+
+fn exit_codes() -> String {
+    let mut table = "Exit codes:\n\n".to_owned();
+    for (exit, meaning) in Exit::ALL {
+        let _ = writeln!(table, "{:>5}  {meaning}", exit.code());
+    }
+    table
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let count = count.parse::<u64>().ok().and_then(|count| count.checked_mul(milliseconds));
+    match count {
+        Some(count) if count > 0 => Ok(Duration::from_millis(count)),
+        _ => Err("must be a time such as 500ms, 30s, 5m or 1h".to_owned()),
+    }
+}
+
+/// A number that JSON can carry.
+fn parse_number(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| "must be a number such as 0.7".to_owned())
+}
+
+fn parse_device_selector(text: &str) -> Result<DeviceSelector, String> {
+    if let Ok(index) = text.parse() {
+        return Ok(DeviceSelector::Index(index));
+    }
+    text.parse()
+        .map(DeviceSelector::Id)
+        .map_err(|error: protocol::ids::InvalidId| format!("{error}; or its index"))
+}
+
+fn parse_job_state(text: &str) -> Result<JobState, String> {
+    JobState::from_name(text)
+        .ok_or_else(|| "must be queued, running, done, failed or cancelled".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use protocol::operation::QueenOperation;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        let words = std::iter::once("rbee-keeper").chain(line.split_whitespace());
+        Cli::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    fn infer(line: &str) -> Result<Infer, Failure> {
+        let Some(Command::Infer(args)) = parse(line).unwrap().command else {
+            panic!("not an infer: {line}");
+        };
+        match checked(Operation::Queen(args.operation(args.prompt.clone()).into()))? {
+            Operation::Queen(QueenOperation::Infer(infer)) => Ok(*infer),
+            operation => panic!("{operation:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_command_is_understood() {
+        for line in [
+            "",
+            "status",
+            "queen start",
+            "queen stop --keep-hives",
+            "queen status -o json",
+            "queen info",
+            "hive start",
+            "hive stop attic",
+            "hive status",
+            "hive list -o wide",
+            "hive get attic",
+            "worker spawn --model demo",
+            "worker spawn --model org/repo:Q4_K_M --hive attic --device GPU-0 --worker cuda --slots 4 --context-length 4096",
+            "worker spawn --model demo --device 0",
+            "worker list --hive attic",
+            "worker get wk-1",
+            "worker delete wk-1 --confirm wk-1",
+            "infer hello -m demo --max-tokens 16 --temperature 0 --seed 7 --stop a --stop b",
+            "infer - --chat --no-stream",
+            "job list --state running --limit 5",
+            "job logs job-1",
+            "job attach job-1 --on-interrupt detach",
+            "job cancel job-1 job-2",
+            "exit-codes",
+            "status --timeout 5s --color never --yes --detach -q -vv --no-tui --queen http://q:8500",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_the_flag_and_the_remedy() {
+        for (line, flag, remedy) in [
+            ("worker spawn --model tinyllama", "--model", "`org/repo`"),
+            ("worker spawn --model demo --device TPU", "--device", "`GPU-0`"),
+            ("hive get -- -oProxyCommand=x", "[ALIAS]", "host alias"),
+            ("status --queen localhost", "--queen", "http://127.0.0.1:8500"),
+            ("status --timeout soon", "--timeout", "30s"),
+            ("job list --state gone", "--state", "cancelled"),
+            ("infer x --temperature nan", "--temperature", "0.7"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(flag) && error.contains(remedy), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_names_its_flag_and_the_range() {
+        let failure = infer("infer x --temperature 3").unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(failure.message, "--temperature: must be between 0 and 2, got 3");
+        let failure = infer("infer x --max-tokens 0").unwrap_err();
+        assert!(failure.message.starts_with("--max-tokens: must be"), "{failure:?}");
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_documented() {
+        let infer = infer("infer hello").unwrap();
+        assert_eq!(infer, Infer::new("hello", ModelRef::demo()));
+    }
+
+    #[test]
+    fn a_chat_is_one_message_and_no_prompt() {
+        let infer = infer("infer hello --chat --no-stream").unwrap();
+        assert_eq!(infer.prompt, None);
+        assert!(!infer.stream);
+        assert_eq!(infer.messages.unwrap()[0].content, "hello");
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+        for bad in ["", "0", "5x", "-1s", "1.5s", "99999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_command_to_copy_is_quoted_for_the_shell() {
+        assert_eq!(shell_word("job-1"), "job-1");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+        let cli = parse("status --queen http://q:8500").unwrap();
+        let command = attach_command(&cli.options, &"job-1".parse().unwrap());
+        assert_eq!(command, "rbee-keeper --queen http://q:8500 job attach job-1");
+    }
+
+    #[test]
+    fn help_lists_every_exit_code() {
+        let help = parse("help exit-codes").unwrap_err();
+        for code in ["0  done", "9  for a status", "130  interrupted", "143  terminated"] {
+            assert!(help.contains(code), "{help}");
+        }
+    }
+}

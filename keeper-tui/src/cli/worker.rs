@@ -1,0 +1,51 @@
+//! `worker …`: models in processes.
+
+use protocol::{
+    WorkerId,
+    operation::{HiveOperation, Operation, WorkerDelete, WorkerGet, WorkerList, WorkerSpawn},
+};
+
+use super::{
+    Cx, Wanted,
+    args::Worker,
+    exit::{Failure, Outcome},
+    operate,
+    question::{Answered, Usually},
+};
+
+/// `worker …`
+pub async fn worker(cx: &mut Cx, command: Worker) -> Outcome {
+    let (operation, wanted): (HiveOperation, _) = match command {
+        Worker::Spawn(args) => (WorkerSpawn::from(&*args).into(), Wanted::Started),
+        Worker::List { hive } => (WorkerList { hive_id: hive }.into(), Wanted::Running),
+        Worker::Get { id } => (WorkerGet { hive_id: None, worker_id: id }.into(), Wanted::Running),
+        Worker::Delete { id, confirm } => {
+            confirm_delete(cx, &id, confirm.as_ref()).await?;
+            (WorkerDelete { hive_id: None, worker_id: id }.into(), Wanted::Running)
+        }
+    };
+    operate(cx, Operation::from(operation), wanted).await
+}
+
+/// What a worker is doing is lost with it, so it is asked for twice.
+async fn confirm_delete(cx: &mut Cx, id: &WorkerId, confirm: Option<&WorkerId>) -> Outcome<()> {
+    match confirm {
+        Some(confirmed) if confirmed == id => return Ok(()),
+        Some(confirmed) => {
+            let message = format!("--confirm: {confirmed} is not {id}");
+            return Err(Failure::usage(message).with_hint("nothing was deleted").into());
+        }
+        None => {}
+    }
+    let question = format!("Stop worker {id} and forget it?");
+    match cx.ask(&question, Usually::No).await? {
+        Answered::Yes => Ok(()),
+        Answered::No => {
+            Err(Failure::usage("not confirmed").with_hint("nothing was deleted").into())
+        }
+        Answered::Nobody => {
+            let message = format!("deleting {id} needs a confirmation and stdin is not a terminal");
+            Err(Failure::usage(message).with_hint(format!("add --confirm {id}")).into())
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What the dashboard wants done in the world. Nothing here does it: the loop
+//! does what concerns the terminal, the link what concerns the queen.
+
+use protocol::{JobId, operation::Operation};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Read a job's events after this number.
+    Follow {
+        /// The job.
+        job: JobId,
+        /// The number of the newest event that is already here.
+        after: u64,
+    },
+    /// Stop reading a job's events; the job goes on.
+    Unfollow(JobId),
+    /// Ask the queen for a job.
+    Submit {
+        /// Tells the answer to this from the answer to another.
+        ticket: u64,
+        /// What she is asked.
+        operation: Operation,
+    },
+    /// Cancel a job.
+    Cancel(JobId),
+    /// Launch a queen on this machine.
+    StartQueen,
+    /// Try to reach the queen now instead of when the wait is over.
+    Retry,
+    /// Draw everything again.
+    Redraw,
+    /// Give the terminal back to the shell until it says `fg`.
+    Suspend,
+    /// Leave.
+    Quit,
+}

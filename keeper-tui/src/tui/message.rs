@@ -1,0 +1,97 @@
+//! What the dashboard is told: keys, news from the queen, answers to what it
+//! asked for, and that time has passed.
+
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+use protocol::{
+    JobId,
+    fleet::FeedEvent,
+    job::{EndMarker, JobEvent},
+};
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// A key went down.
+    Key(KeyEvent),
+    /// Text came in at once.
+    Paste(String),
+    /// The terminal has another size.
+    Resize {
+        /// Columns.
+        width: u16,
+        /// Rows.
+        height: u16,
+    },
+    /// Something on the screen is due to change by itself.
+    Tick,
+    /// News of the feed.
+    Feed(FeedNews),
+    /// Events of a followed job, in their order.
+    Job {
+        /// The job.
+        job: JobId,
+        /// What its stream brought.
+        news: Vec<JobNews>,
+    },
+    /// The queen answered a submission.
+    Submitted {
+        /// The ticket of the submission.
+        ticket: u64,
+        /// The new job, or one sentence why there is none.
+        result: Result<JobId, String>,
+    },
+    /// The queen answered a cancellation.
+    Cancelled {
+        /// The job.
+        job: JobId,
+        /// Or one sentence why not.
+        result: Result<(), String>,
+    },
+    /// A queen being launched says something.
+    StartLine(String),
+    /// The launch is over.
+    StartEnded(Result<(), String>),
+}
+
+/// One piece of news of the feed.
+#[derive(Debug, Clone)]
+pub(crate) enum FeedNews {
+    /// The queen answers; what she knows follows.
+    Connected,
+    /// Something changed.
+    Event(Box<FeedEvent>),
+    /// The connection is gone, or could not be made.
+    Disconnected {
+        /// One sentence.
+        cause: String,
+        /// How many attempts in a row have failed.
+        attempt: u32,
+        /// How long until the next.
+        retry_in: Duration,
+    },
+    /// The queen said something that is not understood.
+    Undecodable {
+        /// What it was called.
+        name: String,
+        /// What is wrong with it.
+        error: String,
+    },
+}
+
+/// One piece of news of a job's stream.
+#[derive(Debug, Clone)]
+pub(crate) enum JobNews {
+    /// An event.
+    Event {
+        /// Its number.
+        number: u64,
+        /// What it says.
+        event: Box<JobEvent>,
+    },
+    /// The job is over.
+    End(EndMarker),
+    /// The stream broke off before the end; the job may go on.
+    Broken(String),
+}

@@ -1,0 +1,316 @@
+//! The dashboard.
+//!
+//! ```text
+//! keys, signals ─┐                          ┌─▶ screen ─▶ writer thread ─▶ terminal
+//! the queen ─────┼─▶ Message ─▶ update ─▶ Model ─▶ view
+//! time ──────────┘                └─▶ Effect ─▶ link ─▶ the queen
+//! ```
+//!
+//! [`run`] is the only place that waits. `update` decides and `view` draws;
+//! neither does any IO, and the time is something they are told. There is no
+//! tick: with nothing to show, nothing runs.
+
+mod effect;
+#[cfg(test)]
+mod fixture;
+mod keymap;
+mod link;
+mod message;
+mod options;
+mod screen;
+mod signals;
+mod state;
+mod terminal;
+mod theme;
+mod update;
+mod view;
+
+use std::{io, task::Poll, time::Duration};
+
+use anyhow::Context as _;
+use crossterm::event::{Event, EventStream};
+use futures::StreamExt;
+use jiff::tz::TimeZone;
+use protocol::Timestamp;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+
+use self::{
+    effect::Effect,
+    link::Link,
+    message::Message,
+    screen::{Screen, Writer},
+    signals::{Asked, Signals},
+    state::{Model, Now},
+    terminal::Guard,
+};
+pub use self::{link::StartQueen, options::Options};
+
+/// What a dashboard needs to run.
+pub struct Dashboard {
+    /// The queen it shows.
+    pub queen: client::Daemon,
+    /// How one is launched when there is none.
+    pub start_queen: StartQueen,
+    /// What the terminal can show.
+    pub options: Options,
+}
+
+/// Between frames when only news came; a key is always shown at once.
+const FRAME: Duration = Duration::from_millis(33);
+/// The same over a remote line.
+const FRAME_OVER_SSH: Duration = Duration::from_millis(100);
+/// News that may wait; beyond it the queen's connection waits.
+const NEWS: usize = 1_024;
+/// News taken at once.
+const NEWS_AT_ONCE: usize = 256;
+/// Messages taken before a frame is drawn in spite of more to come.
+const DRAIN_MAX: usize = 1_024;
+/// How long leaving waits for the last frame.
+const LAST_FRAME: Duration = Duration::from_secs(1);
+
+/// Runs the dashboard on the terminal until the operator leaves, or a signal
+/// asks for it. The terminal is as it was before when this returns.
+pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
+    terminal::DASHBOARD.scope((), show(dashboard)).await
+}
+
+/// What comes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Suspend,
+    Leave,
+}
+
+/// Why the loop woke up.
+enum Woken {
+    Signal(Asked),
+    Input(Option<io::Result<Event>>),
+    Written(io::Result<()>),
+    Frame,
+    News(usize),
+    Tick,
+}
+
+async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
+    let Dashboard { queen, start_queen, options } = dashboard;
+    // Under NO_COLOR crossterm would print resets that undo bold and reverse;
+    // what is coloured is decided by the theme alone.
+    crossterm::style::force_color_output(true);
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let guard = Guard::take().context("standard output is not a terminal that can be used")?;
+    let mut writer = Writer::start(guard.file()?)?;
+    let size = terminal_size();
+    let (sender, mut news) = mpsc::channel(NEWS);
+    let address = queen.base_url().trim_start_matches("http://").to_owned();
+    let mut desk = Desk {
+        model: Model::new(address, options.theme, TimeZone::system(), size),
+        screen: Screen::new(size)?,
+        link: Link::start(queen, start_queen, sender),
+        began: Instant::now(),
+        frame: if options.over_ssh { FRAME_OVER_SSH } else { FRAME },
+        due: Some(Instant::now()),
+        drawn_at: None,
+        next_change: None,
+    };
+    let mut input = EventStream::new();
+    let mut batch = Vec::new();
+
+    loop {
+        if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
+            let flow = desk.drain(&mut input, &mut news).await?;
+            if flow == Flow::Leave {
+                break;
+            }
+            if flow == Flow::Suspend {
+                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            }
+            if let Some(frame) = desk.draw()? {
+                writer.write(frame)?;
+            }
+        }
+        let (due, next_change) = (desk.due, desk.next_change);
+        let woken = tokio::select! {
+            biased;
+            asked = signals.next() => Woken::Signal(asked),
+            event = input.next() => Woken::Input(event),
+            result = writer.done(), if writer.is_busy() => Woken::Written(result),
+            () = at(due), if due.is_some() && !writer.is_busy() => Woken::Frame,
+            count = news.recv_many(&mut batch, NEWS_AT_ONCE) => Woken::News(count),
+            () = at(next_change), if next_change.is_some() => Woken::Tick,
+        };
+        let flow = match woken {
+            Woken::Signal(Asked::Leave) | Woken::Input(None) => Flow::Leave,
+            Woken::Signal(Asked::GoOn) => {
+                guard.enter()?;
+                desk.appear()?;
+                Flow::GoOn
+            }
+            Woken::Input(Some(event)) => desk.input(event.context("the terminal is gone")?)?,
+            Woken::Written(result) => {
+                result.context("the terminal is gone")?;
+                Flow::GoOn
+            }
+            Woken::Frame => Flow::GoOn,
+            // The link holds a sender as long as this loop runs.
+            Woken::News(0) => Flow::Leave,
+            Woken::News(_) => desk.news(&mut batch)?,
+            Woken::Tick => desk.tick()?,
+        };
+        match flow {
+            Flow::GoOn => {}
+            Flow::Leave => break,
+            Flow::Suspend => {
+                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            }
+        }
+    }
+    // The reader of keys first: it would take what is typed for the shell.
+    drop(input);
+    drop(timeout(LAST_FRAME, writer.done()).await);
+    Ok(())
+}
+
+async fn at(time: Option<Instant>) {
+    if let Some(time) = time {
+        sleep_until(time).await;
+    }
+}
+
+fn terminal_size() -> (u16, u16) {
+    crossterm::terminal::size().unwrap_or((80, 24))
+}
+
+/// Gives the terminal to the shell until it says `fg`.
+async fn suspend(
+    input: EventStream,
+    guard: &Guard,
+    signals: &mut Signals,
+    writer: &mut Writer,
+    desk: &mut Desk,
+) -> anyhow::Result<EventStream> {
+    drop(input);
+    writer.done().await?;
+    guard.leave();
+    signals.stop().await?;
+    guard.enter()?;
+    desk.appear()?;
+    Ok(EventStream::new())
+}
+
+/// The model with everything that turns it into frames and deeds.
+struct Desk {
+    model: Model,
+    screen: Screen,
+    link: Link,
+    began: Instant,
+    /// The least time between frames that no key asked for.
+    frame: Duration,
+    /// When a frame is to be drawn; `None` when nothing changed.
+    due: Option<Instant>,
+    drawn_at: Option<Instant>,
+    /// When the picture changes although nothing happens.
+    next_change: Option<Instant>,
+}
+
+impl Desk {
+    fn now(&self) -> Now {
+        Now { monotonic: self.began.elapsed(), wall: Timestamp::now() }
+    }
+
+    fn take(&mut self, message: Message) -> anyhow::Result<Flow> {
+        let now = self.now();
+        let mut flow = Flow::GoOn;
+        for effect in update::update(&mut self.model, message, now) {
+            match effect {
+                Effect::Redraw => self.appear()?,
+                Effect::Suspend => flow = Flow::Suspend,
+                Effect::Quit => return Ok(Flow::Leave),
+                effect => self.link.execute(effect),
+            }
+        }
+        Ok(flow)
+    }
+
+    /// A key is shown at once.
+    fn input(&mut self, event: Event) -> anyhow::Result<Flow> {
+        let message = match event {
+            Event::Key(key) => Message::Key(key),
+            Event::Paste(text) => Message::Paste(text),
+            Event::Resize(width, height) => {
+                self.screen.resize((width, height));
+                Message::Resize { width, height }
+            }
+            Event::Mouse(_) | Event::FocusGained | Event::FocusLost => return Ok(Flow::GoOn),
+        };
+        self.due = Some(Instant::now());
+        self.take(message)
+    }
+
+    /// News is shown when the time between frames is over.
+    fn news(&mut self, batch: &mut Vec<Message>) -> anyhow::Result<Flow> {
+        let soonest = self.drawn_at.map_or_else(Instant::now, |at| at + self.frame);
+        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
+        for message in batch.drain(..) {
+            let flow = self.take(message)?;
+            if flow != Flow::GoOn {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn tick(&mut self) -> anyhow::Result<Flow> {
+        self.next_change = None;
+        self.due = Some(Instant::now());
+        self.take(Message::Tick)
+    }
+
+    /// Takes everything that is there already, so that a frame is never drawn
+    /// of what is known to be old.
+    async fn drain(
+        &mut self,
+        input: &mut EventStream,
+        news: &mut mpsc::Receiver<Message>,
+    ) -> anyhow::Result<Flow> {
+        for _ in 0..DRAIN_MAX {
+            // With this task's own waker: the stream keeps the first that it was polled with, and
+            // a poll without one would leave the dashboard deaf.
+            let flow = if let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
+                self.input(event.context("the terminal is gone")?)?
+            } else if let Ok(message) = news.try_recv() {
+                self.take(message)?
+            } else {
+                break;
+            };
+            if flow != Flow::GoOn {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let (now, model) = (self.now(), &self.model);
+        let mut next = None;
+        let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
+        self.next_change = next.map(|next| self.began + next);
+        self.drawn_at = Some(Instant::now());
+        self.due = None;
+        Ok(frame)
+    }
+
+    /// Draws everything, on a terminal that may show anything and have any
+    /// size.
+    fn appear(&mut self) -> anyhow::Result<()> {
+        let size = terminal_size();
+        self.screen.resize(size);
+        self.model.size = size;
+        self.screen.forget()?;
+        self.due = Some(Instant::now());
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! What the queen's feed changes.
+
+use std::time::Duration;
+
+use protocol::{
+    HiveId,
+    fleet::{FeedEvent, QueenRecord},
+};
+
+use super::{super::message::FeedNews, toast};
+use crate::{
+    text::one_line,
+    tui::{
+        state::{
+            Model, Now, Toast, View,
+            connection::{Connection, Outage, Wait},
+        },
+        theme::Tone,
+    },
+};
+
+/// How long a queen who answers may stay silent before her silence means that
+/// nothing changed.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// Takes one piece of news in.
+pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
+    match news {
+        FeedNews::Connected => {
+            let outage = outage(model);
+            model.connection = Connection::Syncing { until: now.monotonic + SYNC, outage };
+        }
+        FeedNews::Event(event) => {
+            apply(model, &event, now);
+        }
+        FeedNews::Disconnected { cause, attempt, retry_in } => {
+            let wait = Wait {
+                cause: one_line(&cause).into_owned(),
+                attempt,
+                retry_at: now.monotonic + retry_in,
+            };
+            model.connection = match (outage(model), &model.connection) {
+                (Some(outage), _) => Connection::Lost(outage, wait),
+                (None, Connection::Live) => {
+                    Connection::Lost(Outage { since: now.monotonic, at: now.wall }, wait)
+                }
+                (None, _) => Connection::Unreached(wait),
+            };
+            record_everything(model, now);
+        }
+        FeedNews::Undecodable { name, error } => {
+            let text = format!("The queen sent a `{name}` that is not understood: {error}");
+            toast(model, text, Tone::Warn, now);
+        }
+    }
+}
+
+fn outage(model: &Model) -> Option<Outage> {
+    match &model.connection {
+        Connection::Lost(outage, _) => Some(*outage),
+        Connection::Syncing { outage, .. } => *outage,
+        Connection::Connecting | Connection::Unreached(_) | Connection::Live => None,
+    }
+}
+
+fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
+    match event {
+        FeedEvent::Narration(narration) => {
+            let hive = model.fleet.jobs.get(&narration.job_id).and_then(|it| it.hive_id.clone());
+            model.streams.heard(&narration.job_id, hive, &narration.event);
+        }
+        // Tokens on the screen come from their job's own stream.
+        FeedEvent::Token(_) => {}
+        FeedEvent::Lagged => {
+            toast(model, "Too slow for the feed: some narration was missed", Tone::Warn, now);
+        }
+        _ => {
+            model.fleet.apply(event);
+            match event {
+                FeedEvent::Snapshot(snapshot) => {
+                    model.is_known = true;
+                    set_clock(model, snapshot.queen.as_ref(), now);
+                    became_live(model, now);
+                    record_everything(model, now);
+                }
+                FeedEvent::Queen(queen) => set_clock(model, Some(queen), now),
+                FeedEvent::Hive(protocol::fleet::Change::Now(hive)) => {
+                    record_hive(model, &hive.id, now);
+                }
+                FeedEvent::Device(protocol::fleet::Change::Now(device)) => {
+                    let key = (device.hive_id.clone(), device.id.clone());
+                    let value =
+                        device.utilisation_percent.filter(|_| model.is_current(&device.hive_id));
+                    model.histories.entry(key).or_default().record(now.monotonic, value);
+                }
+                _ => {}
+            }
+            settle(model);
+        }
+    }
+}
+
+fn set_clock(model: &mut Model, queen: Option<&QueenRecord>, now: Now) {
+    if let Some(queen) = queen {
+        model.skew = queen.now.duration_since(now.wall);
+    }
+}
+
+/// What is shown is what is.
+pub(super) fn became_live(model: &mut Model, now: Now) {
+    if let Some(outage) = outage(model) {
+        let away = now.monotonic.saturating_sub(outage.since).as_secs();
+        let text = format!("The queen is back after {away} s");
+        toast(model, text, Tone::Good, now);
+    } else if !model.connection.is_live() && model.ui.toast.is_none() {
+        let text = "Connected".to_owned();
+        let until = now.monotonic + Duration::from_secs(2);
+        model.ui.toast = Some(Toast { text, tone: Tone::Good, until });
+    }
+    model.connection = Connection::Live;
+    model.launch = None;
+    model.streams.mend();
+    record_everything(model, now);
+}
+
+/// Notes how busy each device is, or that nobody knows.
+fn record_everything(model: &mut Model, now: Now) {
+    let hives: Vec<HiveId> = model.fleet.hives.keys().cloned().collect();
+    for hive in hives {
+        record_hive(model, &hive, now);
+    }
+    model.histories.retain(|key, _| model.fleet.devices.contains_key(key));
+}
+
+fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
+    let current = model.is_current(hive);
+    for (key, device) in &model.fleet.devices {
+        if key.0 == *hive {
+            let value = device.utilisation_percent.filter(|_| current);
+            model.histories.entry(key.clone()).or_default().record(now.monotonic, value);
+        }
+    }
+}
+
+/// Keeps every selection on something that exists.
+fn settle(model: &mut Model) {
+    let (fleet, ui) = (&model.fleet, &mut model.ui);
+    ui.hives.settle(&fleet.hives, || fleet.hives.keys().next().cloned());
+    ui.workers.settle(&fleet.workers, || fleet.workers.keys().next().cloned());
+    ui.devices.settle(&fleet.devices, || fleet.devices.keys().next().cloned());
+    // Newest first: the first job of the list is the last by id.
+    ui.jobs.settle(&fleet.jobs, || fleet.jobs.keys().next_back().cloned());
+    ui.read.retain(|job| {
+        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
+    });
+}

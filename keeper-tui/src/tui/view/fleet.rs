@@ -1,0 +1,455 @@
+//! The home view: machines, what they have, what is said, what needs attention.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    DeviceId, HiveId,
+    fleet::{DeviceRecord, HiveRecord, HiveState, WorkerState},
+    job::JobState,
+};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{
+    context::Ctx,
+    devices, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
+    table::{Column, Table, figures, growing, words},
+    widgets::{
+        Panel, UNKNOWN, count, cut_line, figure, hive_sign, job_sign, memory, meter, rate, safe,
+        word, worker_sign,
+    },
+    workers,
+};
+use crate::tui::{
+    state::{Model, Pane},
+    theme::Tone,
+    update::{is_large, shown_streams},
+};
+
+const COLUMNS: [Column; 8] = [
+    growing("HIVE", 12, 0),
+    words("STATE", 8, 1),
+    words("UTIL", 13, 3),
+    figures("MEMORY", 9, 4),
+    figures("WORKERS", 7, 5),
+    figures("TOK/S", 6, 6),
+    figures("TEMP", 5, 8),
+    figures("SEEN", 7, 2),
+];
+
+/// What the workers of one machine come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Crew {
+    alive: usize,
+    serving: usize,
+    starting: usize,
+    busy: usize,
+    speed: Option<f64>,
+}
+
+fn crews(model: &Model) -> BTreeMap<&HiveId, Crew> {
+    let mut crews: BTreeMap<&HiveId, Crew> = BTreeMap::new();
+    for worker in model.fleet.workers.values().filter(|it| !it.state.is_ended()) {
+        let crew = crews.entry(&worker.hive_id).or_default();
+        crew.alive += 1;
+        crew.serving += usize::from(worker.state.is_serving());
+        crew.busy += usize::from(worker.state == WorkerState::Busy);
+        crew.starting +=
+            usize::from(matches!(worker.state, WorkerState::Starting | WorkerState::Loading));
+        if let Some(speed) = worker.tokens_per_second {
+            *crew.speed.get_or_insert(0.0) += speed;
+        }
+    }
+    crews
+}
+
+/// What the devices of one machine come to: its GPUs, or else its processor.
+/// One figure that is not known makes the sum unknown.
+struct Gear {
+    percent: Option<f64>,
+    used: Option<u64>,
+    total: Option<u64>,
+    celsius: Option<f64>,
+}
+
+pub(super) fn devices_of<'a>(
+    model: &'a Model,
+    hive: &'a HiveId,
+) -> impl Iterator<Item = &'a DeviceRecord> + Clone {
+    let first = (hive.clone(), DeviceId::cpu());
+    model.fleet.devices.range(first..).take_while(move |(key, _)| key.0 == *hive).map(|it| it.1)
+}
+
+fn gear(model: &Model, hive: &HiveId) -> Gear {
+    let has_gpu = devices_of(model, hive).any(|it| !it.id.is_cpu());
+    let devices = devices_of(model, hive).filter(|it| !it.id.is_cpu() || !has_gpu);
+    let known = devices.clone().count();
+    let percents: Vec<f64> = devices.clone().filter_map(|it| it.utilisation_percent).collect();
+    let sum = |amount: fn(&DeviceRecord) -> Option<u64>| {
+        devices.clone().map(amount).sum::<Option<u64>>().filter(|_| known > 0)
+    };
+    Gear {
+        percent: (!percents.is_empty())
+            .then(|| percents.iter().sum::<f64>() / percents.len() as f64),
+        used: sum(|it| it.memory_used_bytes),
+        total: sum(|it| it.memory_total_bytes),
+        celsius: devices.clone().filter_map(|it| it.temperature_celsius).reduce(f64::max),
+    }
+}
+
+/// The sign and the word for a machine. Nothing is green while the queen is
+/// away.
+fn condition(model: &Model, hive: &HiveRecord, crew: Crew) -> (&'static str, &'static str, Tone) {
+    let (sign, tone) = hive_sign(hive.state);
+    let (sign, text, tone) = match hive.state {
+        HiveState::Ready if crew.starting > 0 => ("◐", "loading", Tone::Working),
+        HiveState::Ready if crew.serving > 0 && crew.busy == crew.serving => (sign, "busy", tone),
+        state => (sign, state.as_str(), tone),
+    };
+    if model.connection.is_live() || hive.state == HiveState::Lost {
+        (sign, text, tone)
+    } else {
+        ("◌", text, Tone::Quiet)
+    }
+}
+
+/// When a machine was last heard of. One that is well was heard of just now,
+/// and that does not have to be counted.
+fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
+    let live = ctx.model.connection.is_live();
+    match hive.last_seen_at {
+        _ if live && hive.state == HiveState::Ready => "now".to_owned(),
+        None => UNKNOWN.to_owned(),
+        Some(at) if live => ctx.age(at),
+        Some(at) => format!("{}+", ctx.age(at)),
+    }
+}
+
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    if ctx.model.fleet.hives.is_empty() && ctx.model.connection.is_live() {
+        welcome(ctx, area, buffer);
+    } else if is_large(ctx.model.size) {
+        large(ctx, area, buffer);
+    } else if is_wide(area) {
+        wide(ctx, area, buffer);
+    } else {
+        small(ctx, area, buffer);
+    }
+}
+
+fn small(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let (rest, bottom) = split_bottom(area, attention_height(ctx));
+    attention_or_help(ctx, bottom, buffer);
+    let hives_height = rows(ctx.model.fleet.hives.len()).clamp(4, (rest.height / 2).max(4));
+    let (hives_area, rest) = split_top(rest, hives_height);
+    hives(ctx, hives_area, buffer);
+    let devices_height = rows(ctx.model.fleet.devices.len()).clamp(4, 7);
+    let rest = if rest.height >= devices_height + 4 {
+        let (devices_area, rest) = split_top(rest, devices_height);
+        devices::panel(ctx, devices_area, buffer);
+        rest
+    } else {
+        rest
+    };
+    narration(ctx, rest, buffer);
+}
+
+/// A frame, a heading and a row each.
+fn rows(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX).saturating_add(3)
+}
+
+fn wide(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let (rest, bottom) = split_bottom(area, attention_height(ctx));
+    attention_or_help(ctx, bottom, buffer);
+    let (top, below) = split_top(rest, rest.height * 11 / 20);
+    let (left, right) = split_left(top, top.width * 3 / 5);
+    hives(ctx, left, buffer);
+    detail(ctx, right, buffer);
+    narration(ctx, below, buffer);
+}
+
+fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let (rest, bottom) = split_bottom(area, attention_height(ctx));
+    attention_or_help(ctx, bottom, buffer);
+    let (rest, jobs_area) = split_bottom(rest, 7);
+    jobs::panel(ctx, jobs_area, buffer);
+    let (top, below) = split_top(rest, rest.height * 11 / 20);
+    let (left, right) = split_left(top, top.width * 3 / 5);
+    hives(ctx, left, buffer);
+    detail(ctx, right, buffer);
+    let (left, right) = split_left(below, below.width * 3 / 5);
+    narration(ctx, left, buffer);
+    streams(ctx, right, buffer);
+}
+
+fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let total = model.fleet.hives.len();
+    let live = model.connection.is_live();
+    let title = if live {
+        format!("Hives  {total}")
+    } else {
+        format!("Hives  {total} (last known, not live)")
+    };
+    let at = model.ui.hives.id().and_then(|id| model.fleet.hives.keys().position(|it| it == id));
+    let focused = model.ui.focus == Pane::List;
+    let mut panel = Panel::new(title).focused(focused);
+    if let Some(at) = at {
+        panel = panel.bottom_right(format!("{}/{total}", at + 1));
+    }
+    if !live {
+        panel = panel.right(Line::from(word("STALE", Tone::Warn)));
+    }
+    let inner = panel.draw(area, buffer);
+    let crews = crews(model);
+    let crew = |hive: &HiveRecord| crews.get(&hive.id).copied().unwrap_or_default();
+    let table = Table { columns: &COLUMNS, selection: &model.ui.hives, focused };
+    table.draw(
+        inner,
+        buffer,
+        model.fleet.hives.iter(),
+        |hive| !model.is_current(&hive.id),
+        |hive, column| {
+            let (sign, state, tone) = condition(model, hive, crew(hive));
+            let crew = crew(hive);
+            let gear = || gear(model, &hive.id);
+            match column {
+                0 => Line::from(vec![word(format!("{sign} "), tone), Span::raw(hive.id.as_str())]),
+                1 => Line::from(word(state, tone)),
+                2 => Line::from(meter(gear().percent, 8)),
+                3 => Line::from(memory(gear().used, gear().total)),
+                4 if hive.state == HiveState::Lost => Line::from(format!("?/{}", crew.alive)),
+                4 => Line::from(format!("{}/{}", crew.serving, crew.alive)),
+                5 => Line::from(rate(crew.speed.filter(|_| hive.state != HiveState::Lost))),
+                6 => Line::from(figure(gear().celsius, "°")),
+                _ => Line::from(seen(ctx, hive)),
+            }
+        },
+    );
+}
+
+/// The selected machine with everything on it.
+fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let Some(hive) = model.ui.hives.id().and_then(|id| model.fleet.hives.get(id)) else {
+        Panel::new("No hive selected").draw(area, buffer);
+        return;
+    };
+    let inner = Panel::new(hive.id.to_string()).draw(area, buffer);
+    let crew = crews(model).get(&hive.id).copied().unwrap_or_default();
+    let (sign, state, tone) = condition(model, hive, crew);
+    let version = hive.version.as_deref().unwrap_or(UNKNOWN);
+    let mut about = vec![Line::from(vec![
+        word("state    ", Tone::Quiet),
+        word(format!("{sign} {state}"), tone),
+        word(format!("   seen {}", seen(ctx, hive)), Tone::Quiet),
+    ])];
+    about.push(Line::from(vec![
+        word("address  ", Tone::Quiet),
+        safe(&hive.url, Tone::Plain),
+        word("   version ", Tone::Quiet),
+        safe(version, Tone::Plain),
+    ]));
+    if let Some(reason) = &hive.reason {
+        about.push(Line::from(vec![word("reason   ", Tone::Quiet), safe(reason, Tone::Warn)]));
+    }
+    about.push(Line::default());
+    for device in devices_of(model, &hive.id) {
+        about.extend(devices::brief(ctx, device, inner.width.saturating_sub(2)));
+    }
+    about.push(Line::default());
+    about.push(Line::from(word("WORKERS", Tone::Quiet)));
+    let workers = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
+    let mut none = true;
+    for worker in workers.take(usize::from(inner.height)) {
+        none = false;
+        about.push(workers::brief(worker));
+    }
+    if none {
+        about.push(Line::from(word("none", Tone::Quiet)));
+    }
+    for (line, y) in about.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+    if !model.is_current(&hive.id) {
+        buffer.set_style(inner, Tone::Quiet.style());
+    }
+}
+
+fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let log = &model.streams.all;
+    let window = &model.ui.fleet_narration;
+    let shown = |said: &_| model.concerns_selection(said);
+    let title = model
+        .ui
+        .hives
+        .id()
+        .map_or_else(|| "Narration".to_owned(), |hive| format!("{hive} · narration"));
+    let inner = Panel::new(title)
+        .focused(model.ui.focus == Pane::Narration)
+        .right(lines::corner(log, window, shown))
+        .bottom_left(lines::dropped(log))
+        .draw(area, buffer);
+    if !log.back_from(u64::MAX).any(|(_, entry)| shown(&entry.meta)) {
+        let note = Line::from(word("Nothing was said since this dashboard started.", Tone::Quiet));
+        if inner.height > 0 {
+            cut_line(buffer, inner.x + 1, inner.y, &note, inner.width.saturating_sub(2));
+        }
+    }
+    let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
+    lines::narration(ctx, text, buffer, log, window, shown);
+}
+
+/// Answers that are being generated, the newest first.
+fn streams(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let running = |it: &&protocol::job::JobRecord| it.operation == "infer" && !it.state.is_ended();
+    let live = model.fleet.jobs.values().filter(running).count();
+    let inner = Panel::new(format!("Streams  {live} live")).draw(area, buffer);
+    let shown: Vec<_> = shown_streams(model).collect();
+    let each = inner.height / u16::try_from(shown.len().max(1)).unwrap_or(1);
+    let mut rest = inner;
+    for job in shown {
+        let (area, below) = split_top(rest, each);
+        rest = below;
+        let (head, text) = split_top(area, 1);
+        let line = jobs::stream_head(ctx, job);
+        cut_line(buffer, head.x + 1, head.y, &line, head.width.saturating_sub(2));
+        if let Some(stream) = model.streams.job(job) {
+            let text = Rect { x: text.x + 3, width: text.width.saturating_sub(3), ..text };
+            lines::text(text, buffer, &stream.text, &Default::default());
+        }
+    }
+    if live == 0 && inner.height > 0 {
+        let note = Line::from(word("No answer is being generated.", Tone::Quiet));
+        cut_line(buffer, inner.x + 1, inner.y, &note, inner.width.saturating_sub(2));
+    }
+}
+
+/// What is wrong, the worst first.
+fn troubles<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
+    let model = ctx.model;
+    let mut lines = Vec::new();
+    for state in [HiveState::Lost, HiveState::Stale, HiveState::Late] {
+        for hive in model.fleet.hives.values().filter(|it| it.state == state) {
+            let (sign, tone) = hive_sign(state);
+            let reason = hive.reason.as_deref().unwrap_or("no word from it");
+            let seen = seen(ctx, hive);
+            lines.push(Line::from(vec![
+                word(format!("{sign} {}  {}: ", hive.id, state.as_str()), tone),
+                safe(reason, Tone::Plain),
+                word(format!("  (seen {seen})"), Tone::Quiet),
+            ]));
+        }
+    }
+    for worker in model.fleet.workers.values().filter(|it| it.state == WorkerState::Failed) {
+        let (sign, tone) = worker_sign(worker.state);
+        let reason = worker.last_exit.as_ref().map_or("no reason known", |it| it.reason.as_str());
+        lines.push(Line::from(vec![
+            word(format!("{sign} {} on {}  failed: ", worker.id, worker.hive_id), tone),
+            safe(reason, Tone::Plain),
+        ]));
+    }
+    for device in model.fleet.devices.values() {
+        if let Some(reason) = &device.unavailable {
+            lines.push(Line::from(vec![
+                word(format!("▲ {} of {}  unusable: ", device.id, device.hive_id), Tone::Warn),
+                safe(reason, Tone::Plain),
+            ]));
+        }
+    }
+    // Only recent ones: of the newest jobs, those nobody has opened yet.
+    let recent = model.fleet.jobs.values().rev().take(50);
+    for job in recent.filter(|it| it.state == JobState::Failed && !model.ui.read.contains(&it.id)) {
+        let (sign, tone) = job_sign(job.state);
+        let error = job.error.as_ref().map_or_else(|| UNKNOWN.to_owned(), |it| it.one_line());
+        lines.push(Line::from(vec![
+            word(format!("{sign} {} {}  failed: ", job.operation, job.id.short()), tone),
+            safe(&error, Tone::Plain),
+        ]));
+    }
+    lines
+}
+
+fn attention_height(ctx: &Ctx<'_>) -> u16 {
+    if !ctx.model.connection.is_live() {
+        return offline::WHAT_YOU_CAN_DO;
+    }
+    match troubles(ctx).len() {
+        0 => 0,
+        n => u16::try_from(n).unwrap_or(u16::MAX).min(3) + 2,
+    }
+}
+
+fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    if !ctx.model.connection.is_live() {
+        offline::what_you_can_do(ctx, area, buffer);
+        return;
+    }
+    let troubles = troubles(ctx);
+    if troubles.is_empty() {
+        return;
+    }
+    let title = format!("Needs attention  {}", troubles.len());
+    let mut panel = Panel::new(Line::from(word(title, Tone::Strong)));
+    if let Some(hidden) = troubles.len().checked_sub(3).filter(|hidden| *hidden > 0) {
+        panel = panel.bottom_right(format!("{hidden} more"));
+    }
+    let inner = panel.draw(area, buffer);
+    for (line, y) in troubles.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+}
+
+/// The body before there is any machine.
+fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let inner = Panel::new("Welcome to rbee").draw(area, buffer);
+    let key = |key: &'static str| word(key, Tone::Accent);
+    let command = |text: &'static str| word(text, Tone::Strong);
+    let lines = [
+        Line::default(),
+        Line::from("No hives yet. A hive is one machine that runs model workers."),
+        Line::default(),
+        Line::from(vec![
+            Span::raw("  Ask the demo model          "),
+            key("6"),
+            Span::raw("  the queen starts what is missing"),
+        ]),
+        Line::from(vec![
+            Span::raw("  Use this machine            "),
+            command("rbee-keeper hive start"),
+        ]),
+        Line::from(vec![
+            Span::raw("  Add a machine by SSH        "),
+            command("rbee-keeper hive install ALIAS"),
+        ]),
+        Line::default(),
+        Line::from(word("Every key is in the help: ?", Tone::Quiet)),
+    ];
+    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+}
+
+/// The view without frames.
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let model = ctx.model;
+    let crews = crews(model);
+    let rows = model.fleet.hives.iter().map(|(id, hive)| {
+        let crew = crews.get(id).copied().unwrap_or_default();
+        let (sign, state, tone) = condition(model, hive, crew);
+        let workers = count(crew.alive, "worker", "workers");
+        let line = Line::from(vec![
+            word(format!("{sign} {id} {state} "), tone),
+            Span::raw(format!("{workers} {}", seen(ctx, hive))),
+        ]);
+        (id.clone(), line)
+    });
+    plain_list(ctx, rows, model.ui.hives.id())
+}

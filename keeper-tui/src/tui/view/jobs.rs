@@ -1,0 +1,300 @@
+//! Jobs: all of them, and one with what it says and generates.
+
+use protocol::{
+    JobId,
+    job::{EndMarker, JobRecord, JobState},
+};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{
+    context::{Ctx, span},
+    is_wide, lines, plain_list, split_bottom, split_left,
+    table::{Column, Table, figures, growing, words},
+    widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
+};
+use crate::tui::{
+    state::{Model, Pane, View, streams::JobStream},
+    theme::Tone,
+};
+
+const COLUMNS: [Column; 8] = [
+    words("JOB", 8, 0),
+    words("STATE", 9, 1),
+    words("OPERATION", 14, 2),
+    words("HIVE", 10, 5),
+    growing("MODEL", 14, 6),
+    Column { grow: 2, ..growing("PROGRESS", 16, 3) },
+    figures("WHEN", 8, 7),
+    figures("TOOK", 6, 4),
+];
+
+/// How far it is, or what it said last, or why it failed.
+fn progress<'a>(job: &JobRecord) -> Line<'a> {
+    if let Some(error) = &job.error {
+        return Line::from(safe(&error.one_line(), Tone::Bad));
+    }
+    let fraction = job.progress.as_ref().and_then(protocol::job::Progress::fraction);
+    if let Some(fraction) = fraction.filter(|_| !job.state.is_ended()) {
+        let mut spans = meter(Some(fraction * 100.0), 8);
+        if let Some(eta) = job.progress.as_ref().and_then(|it| it.eta_s)
+            && let Ok(eta) = std::time::Duration::try_from_secs_f64(eta)
+        {
+            spans.push(word(format!("  {} left", span(eta)), Tone::Quiet));
+        }
+        return Line::from(spans);
+    }
+    Line::from(safe(job.last_message.as_deref().unwrap_or(""), Tone::Quiet))
+}
+
+/// How long it ran, or has been running.
+fn took(ctx: &Ctx<'_>, job: &JobRecord) -> String {
+    match (job.started_at, job.ended_at) {
+        (Some(start), Some(end)) => {
+            span(std::time::Duration::try_from(end.duration_since(start)).unwrap_or_default())
+        }
+        (Some(start), None) if ctx.model.connection.is_live() => ctx.age(start),
+        (_, _) => UNKNOWN.to_owned(),
+    }
+}
+
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    panel(ctx, area, buffer);
+}
+
+/// The table in its frame; also at the foot of a large view `fleet`.
+pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let is_view = model.ui.view == View::Jobs;
+    let all = || model.fleet.jobs.values();
+    let running = all().filter(|it| !it.state.is_ended()).count();
+    let failed = all().filter(|it| it.state == JobState::Failed).count();
+    let title = format!("Jobs  {running} running  {failed} failed  {} in all", all().count());
+    let inner = Panel::new(title).focused(is_view).draw(area, buffer);
+    if model.fleet.jobs.is_empty() && inner.height > 1 {
+        let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
+        cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
+    }
+    let nothing = Default::default();
+    let selection = if is_view { &model.ui.jobs } else { &nothing };
+    Table { columns: &COLUMNS, selection, focused: is_view }.draw(
+        inner,
+        buffer,
+        model.fleet.jobs.iter().rev(),
+        |_| !model.connection.is_live(),
+        |job, column| {
+            let (sign, tone) = job_sign(job.state);
+            match column {
+                0 => Line::from(vec![word(format!("{sign} "), tone), Span::raw(job.id.short())]),
+                1 => Line::from(word(job.state.as_str(), tone)),
+                2 => Line::from(safe(&job.operation, Tone::Plain)),
+                3 => Line::from(job.hive_id.as_ref().map_or(UNKNOWN, |it| it.as_str())),
+                4 => {
+                    let model = job.model.as_ref().map_or(UNKNOWN, short_model);
+                    Line::from(safe(model, Tone::Plain))
+                }
+                5 => progress(job),
+                6 => Line::from(ctx.when(job.created_at)),
+                _ => Line::from(took(ctx, job)),
+            }
+        },
+    );
+}
+
+/// Draws one job.
+pub(super) fn draw_one(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
+    let model = ctx.model;
+    let has_text = model.streams.job(job).is_some_and(|stream| !stream.text.is_empty())
+        || model.fleet.jobs.get(job).is_some_and(|record| record.operation == "infer");
+    if !has_text {
+        narration(ctx, area, buffer, job, true);
+        return;
+    }
+    let (first, second) = if is_wide(area) {
+        split_left(area, area.width * 11 / 20)
+    } else {
+        split_bottom(area, (area.height / 3).max(4))
+    };
+    text(ctx, first, buffer, job);
+    narration(ctx, second, buffer, job, false);
+}
+
+fn title<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
+    let record = ctx.model.fleet.jobs.get(job);
+    let mut spans = vec![safe(record.map_or("job", |it| it.operation.as_str()), Tone::Plain)];
+    spans.push(Span::raw(format!(" {}", job.short())));
+    if let Some(record) = record {
+        if let Some(hive) = &record.hive_id {
+            spans.push(Span::raw(format!("  {hive}")));
+            if let Some(worker) = &record.worker_id {
+                spans.push(Span::raw(format!("/{worker}")));
+            }
+        }
+        if let Some(model) = &record.model {
+            spans.push(Span::raw("  "));
+            spans.push(safe(model.as_str(), Tone::Plain));
+        }
+    }
+    Line::from(spans)
+}
+
+/// The sign and the word for where a job stands, by whoever knows more.
+pub(super) fn standing<'a>(model: &Model, job: &JobId) -> Vec<Span<'a>> {
+    let stream = model.streams.job(job);
+    let ended = stream.and_then(|it| it.end.as_ref()).map(|end| match end {
+        EndMarker::Done => JobState::Done,
+        EndMarker::Error(_) => JobState::Failed,
+        EndMarker::Cancelled => JobState::Cancelled,
+    });
+    let state = ended.or_else(|| model.fleet.jobs.get(job).map(|it| it.state));
+    let streams = stream.is_some_and(|it| it.pace.count > 0);
+    let (sign, text, tone) = match state {
+        None if !streams => ("◌", "WAITING".to_owned(), Tone::Working),
+        Some(JobState::Running) | None if streams => ("●", "STREAMING".to_owned(), Tone::Good),
+        Some(state) => {
+            let (sign, tone) = job_sign(state);
+            (sign, state.as_str().to_uppercase(), tone)
+        }
+        None => ("◌", UNKNOWN.to_owned(), Tone::Quiet),
+    };
+    vec![word(format!("{sign} "), tone), word(text, tone)]
+}
+
+/// TTFT, pace and count of an answer.
+pub(super) fn figures_of(stream: &JobStream, asked_at: Option<protocol::Timestamp>) -> String {
+    let mut parts = Vec::new();
+    let stats = stream.stats.as_ref();
+    let measured = asked_at
+        .zip(stream.pace.first)
+        .map(|(asked, first)| first.duration_since(asked).as_secs_f64().max(0.0) * 1000.0);
+    if let Some(ms) = stats.and_then(|it| it.time_to_first_token_ms).or(measured) {
+        parts.push(format!("ttft {ms:.0} ms"));
+    }
+    match stats.and_then(|it| it.tokens_per_second).or_else(|| stream.pace.mean()) {
+        mean if stats.is_some() || stream.end.is_some() => {
+            parts.push(format!("{} tok/s", rate(mean)));
+        }
+        mean => {
+            let current = rate(stream.pace.current());
+            parts.push(format!("{current} tok/s (mean {})", rate(mean)));
+        }
+    }
+    let count = stats.map_or(stream.pace.count, |it| u64::from(it.generated_tokens));
+    parts.push(format!("{count} tok"));
+    parts.join("  ")
+}
+
+fn text(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
+    let model = ctx.model;
+    let window = &model.ui.job_text;
+    let mut panel = Panel::new(title(ctx, job))
+        .focused(model.ui.focus == Pane::Text)
+        .right(Line::from(standing(model, job)));
+    let stream = model.streams.job(job);
+    if let Some(stream) = stream {
+        let asked_at = model.fleet.jobs.get(job).map(|it| it.created_at);
+        panel = panel.bottom_left(figures_of(stream, asked_at)).bottom_right(lines::corner(
+            &stream.text,
+            window,
+            |()| true,
+        ));
+    }
+    let inner = panel.draw(area, buffer);
+    if let Some(stream) = stream {
+        let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
+        lines::text(text, buffer, &stream.text, window);
+    }
+}
+
+/// What one job says.
+pub(super) fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId, alone: bool) {
+    let model = ctx.model;
+    let window = &model.ui.job_narration;
+    let stream = model.streams.job(job);
+    let focused = model.ui.focus == Pane::Narration || alone;
+    let mut panel = if alone {
+        Panel::new(title(ctx, job)).right(Line::from(standing(model, job)))
+    } else {
+        Panel::new("narration")
+    };
+    panel = panel.focused(focused);
+    if let Some(stream) = stream {
+        let corner = lines::corner(&stream.narration, window, |_| true);
+        panel = panel.bottom_left(lines::dropped(&stream.narration)).bottom_right(corner);
+    }
+    let inner = panel.draw(area, buffer);
+    let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
+    let text = match last_word(model, job) {
+        Some(line) if text.height > 1 => {
+            let (above, below) = split_bottom(text, 1);
+            cut_line(buffer, below.x, below.y, &line, below.width.saturating_sub(1));
+            above
+        }
+        _ => text,
+    };
+    if let Some(stream) = stream {
+        lines::narration(ctx, text, buffer, &stream.narration, window, |_| true);
+    }
+}
+
+/// How it ended, or why nothing more is heard of it.
+pub(super) fn last_word<'a>(model: &Model, job: &JobId) -> Option<Line<'a>> {
+    let stream = model.streams.job(job);
+    if let Some(EndMarker::Error(cause)) = stream.and_then(|it| it.end.as_ref()) {
+        return Some(Line::from(safe(&format!("✗ {cause}"), Tone::Bad)));
+    }
+    if let Some(cause) = stream.and_then(|it| it.broken.as_deref()) {
+        let text = format!("▲ Stopped listening: {cause}. The job may still run.");
+        return Some(Line::from(safe(&text, Tone::Warn)));
+    }
+    let error = model.fleet.jobs.get(job)?.error.as_ref()?;
+    Some(Line::from(safe(&format!("✗ {}", error.one_line()), Tone::Bad)))
+}
+
+/// One line about an answer beside others.
+pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
+    let model = ctx.model;
+    let mut spans = vec![word(job.short().to_owned(), Tone::Strong), Span::raw("  ")];
+    let record = model.fleet.jobs.get(job);
+    if let Some(worker) = record.and_then(|it| it.worker_id.as_ref()) {
+        spans.push(Span::raw(format!("{worker}  ")));
+    }
+    match model.streams.job(job) {
+        Some(stream) => {
+            spans.push(Span::raw(figures_of(stream, record.map(|it| it.created_at))));
+        }
+        None => spans.push(word("waiting", Tone::Quiet)),
+    }
+    Line::from(spans)
+}
+
+/// The view without frames.
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let rows = ctx.model.fleet.jobs.iter().rev().map(|(id, job)| {
+        let (sign, tone) = job_sign(job.state);
+        let mut line = Line::from(vec![
+            word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),
+            safe(&job.operation, Tone::Plain),
+            Span::raw(" "),
+        ]);
+        line.extend(progress(job));
+        (id.clone(), line)
+    });
+    plain_list(ctx, rows, ctx.model.ui.jobs.id())
+}
+
+/// One job without frames: where it stands and its last words.
+pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, job: &JobId) -> Vec<Line<'a>> {
+    let mut lines = vec![title(ctx, job), Line::from(standing(ctx.model, job))];
+    lines.extend(last_word(ctx.model, job));
+    if let Some(stream) = ctx.model.streams.job(job) {
+        let room = usize::from(ctx.model.size.1);
+        let said: Vec<_> = stream.narration.numbered().rev().take(room).collect();
+        lines.extend(said.into_iter().rev().map(|(_, it)| Line::from(safe(&it.text, Tone::Quiet))));
+    }
+    lines
+}

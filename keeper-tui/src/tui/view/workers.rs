@@ -1,0 +1,190 @@
+//! Workers: what they run, on what, and how much they have to do.
+
+use protocol::fleet::{WorkerRecord, WorkerState};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{
+    context::Ctx,
+    is_wide, plain_list, split_bottom, split_left,
+    table::{Column, Table, figures, growing, words},
+    widgets::{Panel, UNKNOWN, bytes, cut_line, rate, safe, short_model, word, worker_sign},
+};
+use crate::tui::theme::Tone;
+
+const COLUMNS: [Column; 10] = [
+    words("WORKER", 13, 0),
+    growing("MODEL", 12, 2),
+    words("HIVE", 10, 4),
+    words("DEVICE", 6, 5),
+    words("STATE", 10, 1),
+    figures("SLOTS", 5, 3),
+    figures("TOK/S", 6, 6),
+    figures("MEMORY", 6, 7),
+    figures("CTX", 6, 9),
+    figures("UP", 6, 8),
+];
+
+fn slots(worker: &WorkerRecord) -> String {
+    let known = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
+    match (worker.slots_busy, worker.slots_total) {
+        (None, None) => UNKNOWN.to_owned(),
+        (busy, total) => format!("{}/{}", known(busy), known(total)),
+    }
+}
+
+/// `loading 61%`
+fn state(worker: &WorkerRecord) -> String {
+    let loaded = worker.progress.as_ref().and_then(protocol::job::Progress::fraction);
+    match (worker.state, loaded) {
+        (WorkerState::Loading, Some(loaded)) => format!("load {:.0}%", loaded * 100.0),
+        (state, _) => state.as_str().to_owned(),
+    }
+}
+
+fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
+    match worker.started_at {
+        Some(at) if !worker.state.is_ended() => ctx.age(at),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let (list, about) =
+        if is_wide(area) { split_left(area, area.width * 3 / 5) } else { split_bottom(area, 9) };
+    table(ctx, list, buffer);
+    detail(ctx, about, buffer);
+}
+
+fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let total = model.fleet.workers.len();
+    let at = model.ui.workers.id().and_then(|id| model.fleet.workers.keys().position(|k| k == id));
+    let mut panel = Panel::new(format!("Workers  {total}")).focused(true);
+    if let Some(at) = at {
+        panel = panel.bottom_right(format!("{}/{total}", at + 1));
+    }
+    let inner = panel.draw(area, buffer);
+    if total == 0 && inner.height > 1 {
+        let note = "No workers. One is started for a model when somebody asks it something.";
+        let line = Line::from(word(note, Tone::Quiet));
+        cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
+    }
+    Table { columns: &COLUMNS, selection: &model.ui.workers, focused: true }.draw(
+        inner,
+        buffer,
+        model.fleet.workers.iter(),
+        |worker| !model.is_current(&worker.hive_id) || worker.state.is_ended(),
+        |worker, column| {
+            let (sign, tone) = worker_sign(worker.state);
+            match column {
+                0 => {
+                    Line::from(vec![word(format!("{sign} "), tone), Span::raw(worker.id.as_str())])
+                }
+                1 => Line::from(safe(short_model(&worker.model), Tone::Plain)),
+                2 => Line::from(worker.hive_id.as_str()),
+                3 => Line::from(worker.device.as_str()),
+                4 => Line::from(word(state(worker), tone)),
+                5 => Line::from(slots(worker)),
+                6 => Line::from(rate(worker.tokens_per_second)),
+                7 => Line::from(bytes(worker.memory_bytes)),
+                8 => Line::from(
+                    worker.context_length.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string()),
+                ),
+                _ => Line::from(up(ctx, worker)),
+            }
+        },
+    );
+}
+
+fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let Some(worker) = model.ui.workers.id().and_then(|id| model.fleet.workers.get(id)) else {
+        Panel::new("No worker selected").draw(area, buffer);
+        return;
+    };
+    let inner = Panel::new(worker.id.to_string()).draw(area, buffer);
+    let (sign, tone) = worker_sign(worker.state);
+    let label = |text: &'static str| word(text, Tone::Quiet);
+    let number = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
+    let mut lines = vec![
+        Line::from(vec![
+            label("state    "),
+            word(format!("{sign} {}", state(worker)), tone),
+            label("   up "),
+            Span::raw(up(ctx, worker)),
+            label("   life "),
+            Span::raw(worker.incarnation.to_string()),
+            label("   slots "),
+            Span::raw(slots(worker)),
+        ]),
+        Line::from(vec![label("model    "), safe(worker.model.as_str(), Tone::Plain)]),
+        Line::from(vec![
+            label("runs on  "),
+            Span::raw(format!("{} of {}", worker.device, worker.hive_id)),
+            label("   pid "),
+            Span::raw(number(worker.pid)),
+            label("   threads "),
+            Span::raw(number(worker.threads)),
+        ]),
+        Line::from(vec![
+            label("memory   "),
+            Span::raw(bytes(worker.memory_bytes)),
+            label("   context "),
+            Span::raw(number(worker.context_length)),
+            label("   tok/s "),
+            Span::raw(rate(worker.tokens_per_second)),
+        ]),
+    ];
+    if let Some(exit) = &worker.last_exit {
+        let how = match (exit.code, exit.signal) {
+            (_, Some(signal)) => format!("signal {signal}"),
+            (Some(code), None) => format!("exit code {code}"),
+            (None, None) => UNKNOWN.to_owned(),
+        };
+        lines.push(Line::from(vec![
+            label("last end "),
+            Span::raw(format!("{} {how}: ", ctx.clock(exit.at))),
+            safe(&exit.reason, Tone::Warn),
+        ]));
+        lines.extend(exit.log_tail.iter().map(|line| Line::from(safe(line, Tone::Quiet))));
+    }
+    let url = worker.url.as_deref().unwrap_or(UNKNOWN);
+    lines.push(Line::from(vec![label("address  "), safe(url, Tone::Plain)]));
+    let log = worker.log_file.as_deref().unwrap_or(UNKNOWN);
+    lines.push(Line::from(vec![label("log      "), safe(log, Tone::Plain)]));
+    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+    if !model.is_current(&worker.hive_id) {
+        buffer.set_style(inner, Tone::Quiet.style());
+    }
+}
+
+/// A worker in the detail of its machine.
+pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
+    let (sign, tone) = worker_sign(worker.state);
+    Line::from(vec![
+        word(format!("{sign} {:<12} ", worker.id), tone),
+        Span::raw(format!("{:<10} {:<6} ", state(worker), slots(worker))),
+        Span::raw(format!("{:>6} tok/s  ", rate(worker.tokens_per_second))),
+        safe(short_model(&worker.model), Tone::Plain),
+    ])
+}
+
+/// The view without frames.
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let rows = ctx.model.fleet.workers.iter().map(|(id, worker)| {
+        let (sign, tone) = worker_sign(worker.state);
+        let line = Line::from(vec![
+            word(format!("{sign} {id} {} ", state(worker)), tone),
+            safe(worker.model.as_str(), Tone::Plain),
+        ]);
+        (id.clone(), line)
+    });
+    plain_list(ctx, rows, ctx.model.ui.workers.id())
+}

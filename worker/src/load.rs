@@ -506,7 +506,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig::with_cases(150))]
 
         #[test]
         fn a_damaged_file_is_loaded_or_refused_but_never_crashes(

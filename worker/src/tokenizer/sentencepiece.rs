@@ -22,6 +22,9 @@ const SPACE: &str = "▁";
 /// splitting them would take for ever.
 const SPLIT_CHARS_MAX: usize = 128;
 
+/// The largest vocabularies give a quarter of this.
+const MERGES_MAX: usize = 1 << 21;
+
 /// Text without special tokens to tokens.
 pub(super) struct SentencePieceBpe {
     bpe: BPE,
@@ -41,7 +44,7 @@ impl SentencePieceBpe {
         let vocabulary: Vocab = (0..).zip(tokens).map(|(id, token)| (token.clone(), id)).collect();
         let mut merges = Vec::new();
         for (id, (token, score)) in tokens.iter().zip(scores).enumerate() {
-            if !plain(id) || token.chars().count() > SPLIT_CHARS_MAX {
+            if !plain(id) || token.chars().count() > SPLIT_CHARS_MAX || merges.len() > MERGES_MAX {
                 continue;
             }
             for (at, _) in token.char_indices().skip(1) {
@@ -58,6 +61,13 @@ impl SentencePieceBpe {
                     ));
                 }
             }
+        }
+        if merges.len() > MERGES_MAX {
+            return Err(TokenizerError::Invalid {
+                key: "tokenizer.ggml.tokens",
+                found: "put together in millions of ways".to_owned(),
+                expected: format!("put together in at most {MERGES_MAX} ways"),
+            });
         }
         merges.sort_by_key(|(score, left, right, _)| (*score, *left, *right));
         let merges = merges.into_iter().map(|(.., pair)| pair).collect();

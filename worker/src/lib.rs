@@ -11,6 +11,7 @@
 //!   http        the worker's routes
 //!   heartbeat   tells the queen that it lives
 //!   server      all of it as one value
+//!   program     the server with arguments around it
 //! ```
 //!
 //! A worker knows nothing of other workers, of catalogs or of downloads.
@@ -21,6 +22,7 @@ pub mod heartbeat;
 pub mod http;
 pub mod load;
 pub mod phase;
+pub mod program;
 pub mod sampling;
 pub mod server;
 pub mod template;

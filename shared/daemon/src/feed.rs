@@ -12,7 +12,7 @@ use std::{
 };
 
 use protocol::{
-    fleet::{Change, FeedEvent, Fleet},
+    fleet::{Change, FeedEvent, Fleet, Snapshot},
     job::Level,
 };
 use tokio::sync::watch;
@@ -129,6 +129,11 @@ impl Feed {
         lock(&self.inner).fleet.clone()
     }
 
+    /// The fleet as one message.
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.inner).snapshot()
+    }
+
     /// Looks at the fleet without copying it. `look` must be brief: publishers
     /// wait meanwhile.
     pub fn look<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
@@ -158,6 +163,16 @@ impl Feed {
 }
 
 impl Inner {
+    /// Ages are counted from the queen's clock at this moment, not from when
+    /// her record last changed.
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.fleet.snapshot();
+        if let Some(queen) = &mut snapshot.queen {
+            queen.now = crate::now();
+        }
+        snapshot
+    }
+
     fn is_known(&self, event: &FeedEvent) -> bool {
         let fleet = &self.fleet;
         match event {

@@ -51,7 +51,7 @@ impl Feed {
 }
 
 async fn status(State(routes): State<Routes>) -> Json<Snapshot> {
-    Json(routes.feed.fleet().snapshot())
+    Json(routes.feed.snapshot())
 }
 
 async fn events(
@@ -208,7 +208,7 @@ impl Reader {
     fn start_over(&mut self, chunk: &mut String) {
         let (snapshot, newest) = {
             let inner = lock(&self.feed.inner);
-            (inner.fleet.snapshot(), inner.newest)
+            (inner.snapshot(), inner.newest)
         };
         let event = FeedEvent::Snapshot(Box::new(snapshot));
         // Records hold nothing that JSON cannot express.
@@ -230,7 +230,7 @@ impl Reader {
         let mut id = String::with_capacity(24);
         // Infallible: writing to a String.
         let _ = write!(id, "{}-{number}", self.feed.epoch);
-        self.dialect.event(chunk, Some(event.name()), &id, json);
+        self.dialect.event(chunk, Some(event.name()), Some(&id), json);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod door;
 pub mod feed;
 pub mod jobs;
 pub mod logging;
+pub mod metrics;
 pub mod refusal;
 pub mod server;
 pub mod shutdown;

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::{Feed, Filter, Tokens};
 use crate::{
     Refusal, lock,
+    metrics::{FEED_LAGGED, Held, SSE_READERS},
     shutdown::Shutdown,
     sse::{self, Dialect},
 };
@@ -65,6 +66,7 @@ async fn events(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| routes.feed.position(value));
     let reader = Reader {
+        _held: routes.feed.metrics.hold(&SSE_READERS, &[("stream", "feed")]),
         changed: routes.feed.subscribe(),
         feed: routes.feed,
         shutdown: routes.shutdown,
@@ -146,6 +148,7 @@ struct Reader {
     /// snapshot.
     cursor: Option<u64>,
     opened: bool,
+    _held: Held,
 }
 
 impl Reader {
@@ -198,6 +201,7 @@ impl Reader {
                     }
                 }
                 Batch::Lagged => {
+                    self.feed.metrics.count(&FEED_LAGGED, &[]);
                     self.write(chunk, &FeedEvent::Lagged, after, "{}");
                     self.cursor = None;
                 }

@@ -1,6 +1,7 @@
 //! The way to a hive: an HTTP connection for operations, its feed for what is
 //! going on there, and, on this machine, its process.
 
+mod capabilities;
 mod local;
 mod remote;
 
@@ -10,21 +11,28 @@ use std::{
 };
 
 use client::{FeedItem, FeedOptions};
-use config::Paths;
+use config::{Paths, Reach};
 use daemon::{
     jobs::{Failure, JobHandle},
     shutdown::Shutdown,
 };
 use protocol::{
     ApiError, ErrorCode, HiveId,
-    fleet::{HiveRecord, HiveState},
+    fleet::{FeedEvent, HiveRecord, HiveState},
     suggest::nearest,
 };
 use secrecy::SecretString;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
-pub use self::remote::RemoteHive;
+use self::capabilities::Notebook;
+pub use self::{capabilities::Refreshed, remote::RemoteHive};
 use crate::fleet::FleetHandle;
+
+/// Why a hive that is configured for ssh is offline.
+const OVER_SSH: &str = "reached over ssh, which this version cannot do yet";
 
 /// All hives the queen knows, and their links. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +46,7 @@ struct Shared {
     tasks: TaskTracker,
     shutdown: Shutdown,
     local: local::LocalProcess,
+    notebook: Notebook,
 }
 
 /// A hive's address, and the task that follows its feed.
@@ -63,12 +72,24 @@ impl Hives {
             tasks: TaskTracker::new(),
             shutdown,
             local: local::LocalProcess::new(paths, queen_url, hive_token),
+            notebook: Notebook::new(paths),
         };
         let hives = Self { shared: Arc::new(shared) };
         hives.shared.fleet.hive_at(&localhost, &format!("http://{}", config.hive.address));
         for (id, entry) in &config.hives {
-            if let Some(url) = &entry.url {
-                hives.connect(id, url.as_str())?;
+            match &entry.reach {
+                Reach::Http { url, token_file } => {
+                    let token = token_file.as_deref().map(config::read_token).transpose();
+                    let token = token.map_err(|error| {
+                        let message = format!("hive '{id}' ({}): {error}", entry.origin);
+                        ApiError::new(ErrorCode::HiveUnreachable, message)
+                    })?;
+                    hives.connect_with(id, url.as_str(), token)?;
+                }
+                Reach::Ssh(target) => {
+                    hives.shared.fleet.hive_at(id, &target.to_string());
+                    hives.shared.fleet.hive_out_of_reach(id, OVER_SSH);
+                }
             }
         }
         // A hive outlives the queen that started it.
@@ -80,8 +101,18 @@ impl Hives {
 
     /// Follows the hive's feed from now on, at this address.
     fn connect(&self, id: &HiveId, url: &str) -> Result<(), ApiError> {
-        // A machine's own token is known to that machine; others come without.
+        // A machine's own token is known to that machine; those of others are
+        // configured with them.
         let token = self.shared.local.token().filter(|_| id.is_localhost());
+        self.connect_with(id, url, token)
+    }
+
+    fn connect_with(
+        &self,
+        id: &HiveId,
+        url: &str,
+        token: Option<SecretString>,
+    ) -> Result<(), ApiError> {
         let hive = RemoteHive::new(id.clone(), url, token)?;
         self.shared.fleet.hive_at(id, url);
         self.shared.fleet.hive_starting(id);
@@ -89,6 +120,7 @@ impl Hives {
         let task = follow(
             hive.clone(),
             self.shared.fleet.clone(),
+            self.shared.notebook.clone(),
             stop_following.clone(),
             self.shared.shutdown.clone(),
         );
@@ -105,9 +137,20 @@ impl Hives {
         if let Some(link) = self.links().get(id) {
             return Ok(link.hive.clone());
         }
-        self.record(id)?;
+        let record = self.record(id)?;
+        if let Some(reason) = record.reason.filter(|reason| reason == OVER_SSH) {
+            let message = format!("hive '{id}' cannot be reached: {reason}");
+            return Err(ApiError::new(ErrorCode::HiveUnreachable, message)
+                .with_hint("give it a Url in hives.conf, such as that of an ssh tunnel"));
+        }
         Err(ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}' is not running"))
             .with_hint(format!("rbee-keeper hive start {id}")))
+    }
+
+    /// Asks a hive for what it has, and writes it to `capabilities.yaml`.
+    pub async fn refresh_capabilities(&self, id: &HiveId) -> Result<Refreshed, ApiError> {
+        let hive = self.link(id)?;
+        self.shared.notebook.refresh(&hive).await
     }
 
     /// All links there are.
@@ -223,7 +266,16 @@ impl Hives {
     }
 }
 
-async fn follow(hive: RemoteHive, fleet: FleetHandle, stop: CancellationToken, shutdown: Shutdown) {
+async fn follow(
+    hive: RemoteHive,
+    fleet: FleetHandle,
+    notebook: Notebook,
+    stop: CancellationToken,
+    shutdown: Shutdown,
+) {
+    // One at a time, and beside the feed: what a hive has is for people, and
+    // what happens there is not to wait for it.
+    let mut _refreshing;
     let mut feed = hive.daemon().feed(FeedOptions::default());
     loop {
         let item = tokio::select! {
@@ -232,7 +284,18 @@ async fn follow(hive: RemoteHive, fleet: FleetHandle, stop: CancellationToken, s
             item = feed.next_item() => item,
         };
         match item {
-            Some(FeedItem::Event(event)) => fleet.hive_says(hive.id(), &event),
+            Some(FeedItem::Event(event)) => {
+                fleet.hive_says(hive.id(), &event);
+                if matches!(event, FeedEvent::Snapshot(_)) {
+                    let (hive, notebook) = (hive.clone(), notebook.clone());
+                    let refresh = async move {
+                        if let Err(error) = notebook.refresh(&hive).await {
+                            tracing::warn!(hive = %hive.id(), %error, "it does not say what it has");
+                        }
+                    };
+                    _refreshing = AbortOnDropHandle::new(tokio::spawn(refresh));
+                }
+            }
             Some(FeedItem::Disconnected { error, .. }) => {
                 fleet.hive_unreachable(hive.id(), &error.one_line());
             }

@@ -163,6 +163,7 @@ impl Jobs {
             unwritable: AtomicBool::new(false),
         };
         let jobs = Self { shared: Arc::new(shared) };
+        jobs.shared.change_live(|_| {});
         jobs.end_orphans().await?;
         jobs.prune(retention).await?;
         let newest = jobs.shared.store.list(None, retention.jobs_max).await?;

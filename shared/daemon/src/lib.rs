@@ -16,6 +16,8 @@ pub mod refusal;
 pub mod server;
 pub mod shutdown;
 pub mod sse;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use refusal::Refusal;
 

@@ -116,3 +116,22 @@ fn every_metric_has_a_name_that_prometheus_likes_and_an_explanation() {
     names.dedup();
     assert_eq!(names.len(), ALL.len());
 }
+
+#[test]
+fn promtool_finds_nothing_wrong_with_any_metric() {
+    let metrics = Metrics::new();
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics.count(metric, &[]),
+            Kind::Gauge => metrics.set(metric, &[], f64::NAN),
+            Kind::Histogram(_) => metrics.observe(metric, &[], 0.1),
+        }
+    }
+    let numbers = metrics.render();
+    crate::testing::promtool_check(&numbers).unwrap();
+    for metric in ALL {
+        assert!(numbers.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{numbers}");
+    }
+    let nonsense = crate::testing::promtool_check("# TYPE rbee_jobs counter\nrbee_jobs 1\n");
+    assert!(nonsense.unwrap_err().contains("_total"), "promtool looks");
+}

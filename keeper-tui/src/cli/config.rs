@@ -179,10 +179,12 @@ mod tests {
     }
 
     fn lines(report: &Report) -> Vec<&str> {
-        let line = |block| match block {
-            &Block::Line(ref line) => Some(line.as_str()),
-            Block::Table(_) => None,
-        };
+        fn line(block: &Block) -> Option<&str> {
+            match block {
+                Block::Line(line) => Some(line),
+                Block::Table(_) => None,
+            }
+        }
         report.blocks.iter().filter_map(line).collect()
     }
 

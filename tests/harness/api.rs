@@ -49,7 +49,19 @@ impl Cluster {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> anyhow::Result<Answer> {
-        let response = self.send(&self.url(daemon)?, method, path, headers, body).await?;
+        self.call_at(&self.url(daemon)?, method, path, headers, body).await
+    }
+
+    /// The same to any address, such as a worker's.
+    pub async fn call_at(
+        &self,
+        base: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> anyhow::Result<Answer> {
+        let response = self.send(base, method, path, headers, body).await?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").cloned();
         let retry_after = retry_after.map(|it| it.to_str().map(str::to_owned)).transpose()?;

@@ -164,9 +164,7 @@ impl Server {
     pub async fn close(self) {
         self.shutdown.ask();
         self.jobs.drain(self.drain).await;
-        if !self.keep_hives.is_set() {
-            self.hives.stop_local().await;
-        }
+        self.hives.leave_local(self.keep_hives.is_set()).await;
         self.hives.close().await;
         self.tasks.wait().await;
         self.http.close(STREAMS_GRACE).await;

@@ -1,5 +1,7 @@
 //! What a queen makes of the hives that her files name.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
 use std::{fs, os::unix::fs::OpenOptionsExt, time::Duration};
 
 use client::Daemon;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use config::{Paths, capabilities::CapabilitiesFile};
 use protocol::{ApiError, fleet::Capabilities};
 
-use super::RemoteHive;
+use super::HiveLink;
 
 /// What a hive has, and why that could not be written down, if it could not.
 pub struct Refreshed {
@@ -26,7 +26,7 @@ impl Notebook {
     }
 
     /// Asks the hive and notes what it says.
-    pub(super) async fn refresh(&self, hive: &RemoteHive) -> Result<Refreshed, ApiError> {
+    pub(super) async fn refresh(&self, hive: &dyn HiveLink) -> Result<Refreshed, ApiError> {
         let capabilities = hive.capabilities().await?;
         let (file, id, url) = (Arc::clone(&self.0), hive.id().clone(), hive.url().to_owned());
         let devices = capabilities.devices.clone();

@@ -4,6 +4,7 @@
 //! are cursors over the window; one that falls out of it is told `lagged` and
 //! gets a new snapshot, never a silent gap.
 
+mod cursor;
 mod http;
 
 use std::{
@@ -17,6 +18,7 @@ use protocol::{
 };
 use tokio::sync::watch;
 
+pub use self::cursor::Follower;
 use crate::{lock, metrics::Metrics};
 
 /// Messages a reader may be behind before it needs a snapshot.

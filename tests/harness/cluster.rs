@@ -86,11 +86,8 @@ impl Cluster {
             let dir = root.path().join(name);
             fs::create_dir(&dir).map(|()| dir)
         };
-        let paths = Paths {
-            config_dir: dir("config")?,
-            data_dir: dir("data")?,
-            cache_dir: dir("cache")?,
-        };
+        let paths =
+            Paths { config_dir: dir("config")?, data_dir: dir("data")?, cache_dir: dir("cache")? };
         let port = if setup.fixed_port { free_port()? } else { 0 };
         let config = CONFIG.replace("{port}", &port.to_string()).replace("{queen}", setup.queen);
         fs::write(paths.config_file(), config)?;
@@ -197,7 +194,11 @@ fn built_programs() -> anyhow::Result<PathBuf> {
     let dir = dir.or(test.parent()).context("this test is nowhere")?;
     for program in PROGRAMS.iter().chain([&SCRIPTED_WORKER]) {
         let file = dir.join(program);
-        ensure!(file.is_file(), "{} is missing: run `cargo build --workspace` first", file.display());
+        ensure!(
+            file.is_file(),
+            "{} is missing: run `cargo build --workspace` first",
+            file.display()
+        );
     }
     Ok(dir.to_owned())
 }

@@ -60,11 +60,7 @@ impl Cluster {
     }
 
     /// The same with more in its environment.
-    pub async fn keeper_with(
-        &self,
-        args: &[&str],
-        env: &[(&str, &str)],
-    ) -> anyhow::Result<Output> {
+    pub async fn keeper_with(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Output> {
         let mut command = tokio::process::Command::from(self.keeper_command(args));
         command.envs(env.iter().copied()).kill_on_drop(true);
         let output = tokio::time::timeout(PATIENCE, command.output()).await;

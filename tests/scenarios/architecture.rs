@@ -58,14 +58,18 @@ fn every_crate_is_built_from_the_crates_it_may_be_built_from() -> anyhow::Result
         // Tools may use what they like, and nothing of the product uses them.
         let users = edges.iter().filter(|(_, built_from)| built_from.contains(name));
         let users: Vec<_> = users.map(|(user, _)| user).collect();
-        assert!(users.is_empty(), "{users:?} are built from {name}, which is built from {built_from:?}");
+        assert!(
+            users.is_empty(),
+            "{users:?} are built from {name}, which is built from {built_from:?}"
+        );
     }
     Ok(())
 }
 
 #[test]
 fn the_keeper_links_no_server_and_no_engine() -> anyhow::Result<()> {
-    let tree = cargo(&["tree", "--package", "keeper-tui", "--edges", "normal", "--prefix", "none"])?;
+    let tree =
+        cargo(&["tree", "--package", "keeper-tui", "--edges", "normal", "--prefix", "none"])?;
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"client"), "{names:?}");
     for never in ["daemon", "axum", "queen", "hive", "worker", "candle-core", "rusqlite"] {

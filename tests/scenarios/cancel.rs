@@ -78,7 +78,8 @@ async fn ctrl_c_with_detach_leaves_the_job_running() -> anyhow::Result<()> {
     let script = cluster.script("endless", &Script::endless(PACE_MS))?;
     cluster.spawn_worker(&script, 1).await?;
     let model = script.model();
-    let args = ["infer", "x", "--model", &model, "--max-tokens", "9999", "--on-interrupt", "detach"];
+    let args =
+        ["infer", "x", "--model", &model, "--max-tokens", "9999", "--on-interrupt", "detach"];
     let mut keeper = cluster.keeper_running(&args)?;
     keeper.until_it_says("w1 ").await?;
     keeper.interrupt()?;

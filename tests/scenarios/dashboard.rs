@@ -32,8 +32,7 @@ async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow
     terminal.until_it_shows("q back").await?;
     terminal.press("1")?;
     terminal.until_it_shows("q quit").await?;
-    terminal.press("q")?;
-    assert_eq!(terminal.exit_code().await?, 0);
+    assert_eq!(terminal.quit().await?, 0);
     assert!(!terminal.hides_cursor(), "the cursor is back");
     assert_eq!(cluster.processes().len(), 3, "the fleet goes on");
     cluster.close()
@@ -59,7 +58,6 @@ async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<(
     terminal.press("y")?;
     terminal.until_it_shows("localhost").await?;
     cluster.pid(Daemon::Queen)?;
-    terminal.press("q")?;
-    assert_eq!(terminal.exit_code().await?, 0);
+    assert_eq!(terminal.quit().await?, 0);
     cluster.close()
 }

@@ -52,11 +52,15 @@ async fn a_wrong_operation_is_refused_at_the_post_by_the_name_of_its_field() -> 
 async fn a_hive_refuses_what_is_the_queens_and_what_it_does_not_have() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     cluster.run(&json!({"operation": "hive_start"})).await?;
-    let spawn = |device: &str| json!({"operation": "worker_spawn", "model": "demo", "device": device});
+    let spawn =
+        |device: &str| json!({"operation": "worker_spawn", "model": "demo", "device": device});
     for (operation, told) in [
         (infer_with("seed", json!(1)), (422, "not_a_hive_operation", "`infer`", "")),
         (json!({"operation": "status"}), (422, "not_a_hive_operation", "`status`", "")),
-        (spawn("GPU-7"), (404, "device_not_found", "GPU-7 not found on hive 'localhost'", "CPU-0 (")),
+        (
+            spawn("GPU-7"),
+            (404, "device_not_found", "GPU-7 not found on hive 'localhost'", "CPU-0 ("),
+        ),
         (spawn("TPU-1"), (422, "invalid_field", "`device`", "")),
         (
             json!({"operation": "worker_spawn", "model": "org/repo"}),

@@ -19,7 +19,8 @@ async fn a_killed_worker_ends_its_job_with_one_true_error_within_a_second() -> a
     cluster.kill9(cluster.worker_pid(&worker)?).await?;
     let transcript = cluster.read(&job).await?;
     let tokens = transcript.token_count();
-    let expected = format!("worker {worker} was killed by signal 9 (SIGKILL) after {tokens} tokens");
+    let expected =
+        format!("worker {worker} was killed by signal 9 (SIGKILL) after {tokens} tokens");
     assert!(transcript.error()?.starts_with(&expected), "{:?}", transcript.end);
     let record = cluster.job(&job).await?;
     assert_eq!(record.state, JobState::Failed);

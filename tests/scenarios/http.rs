@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value.as_object().into_iter().flatten().map(|it| it.0.as_str()).collect();
+    let mut keys: Vec<&str> =
+        value.as_object().into_iter().flatten().map(|it| it.0.as_str()).collect();
     keys.sort_unstable();
     keys
 }
@@ -123,7 +124,11 @@ async fn no_web_page_gets_in_by_any_method_of_any_route_of_any_daemon() -> anyho
                     let body = Some("{}".to_owned());
                     let answer = cluster.call_at(&base, method, path, &headers, body).await?;
                     let told = (answer.status, answer.code());
-                    assert_eq!(told, (403, "forbidden_origin"), "{base} {method} {path} {foreign:?}");
+                    assert_eq!(
+                        told,
+                        (403, "forbidden_origin"),
+                        "{base} {method} {path} {foreign:?}"
+                    );
                 }
             }
         }

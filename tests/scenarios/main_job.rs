@@ -41,8 +41,10 @@ async fn a_program_gets_the_text_and_the_figures_as_json() -> anyhow::Result<()>
     assert_eq!(document["stats"]["finish_reason"], "length", "{document}");
     assert_eq!(document["model"], "demo", "{document}");
 
-    let lines = cluster.keeper(&[&ask[..], &["ndjson"]].concat()).await?.succeeded()?.json_lines()?;
-    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap_or_default()).collect();
+    let lines =
+        cluster.keeper(&[&ask[..], &["ndjson"]].concat()).await?.succeeded()?.json_lines()?;
+    let kinds: Vec<_> =
+        lines.iter().map(|line| line["kind"].as_str().unwrap_or_default()).collect();
     assert_eq!(kinds.last(), Some(&"result"), "{kinds:?}");
     assert!(kinds.contains(&"narration"), "{kinds:?}");
     let tokens = lines.iter().filter(|line| line["kind"] == "token");

@@ -27,15 +27,21 @@ async fn stopping_the_hive_ends_its_workers_and_the_next_one_starts_empty() -> a
 }
 
 #[tokio::test]
-async fn stopping_the_queen_ends_everything_and_gives_running_jobs_their_end() -> anyhow::Result<()> {
+async fn stopping_the_queen_ends_everything_and_gives_running_jobs_their_end() -> anyhow::Result<()>
+{
     let cluster = Cluster::start().await?;
     let script = cluster.script("endless", &Script::endless(10))?;
     cluster.spawn_worker(&script, 1).await?;
     let job = cluster.submit(&Cluster::infer(&script)).await?;
     cluster.until_tokens(&job, 2).await?;
-    let (transcript, stop) = tokio::try_join!(cluster.read(&job), cluster.keeper(&["queen", "stop"]))?;
+    let (transcript, stop) =
+        tokio::try_join!(cluster.read(&job), cluster.keeper(&["queen", "stop"]))?;
     stop.succeeded()?;
-    assert!(transcript.error()?.contains("the queen was shut down while this job ran"), "{:?}", transcript.end);
+    assert!(
+        transcript.error()?.contains("the queen was shut down while this job ran"),
+        "{:?}",
+        transcript.end
+    );
     assert_eq!(cluster.processes(), []);
 
     cluster.keeper(&["queen", "start"]).await?.succeeded()?;

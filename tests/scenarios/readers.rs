@@ -31,7 +31,9 @@ async fn early_late_and_second_readers_get_the_same_bytes() -> anyhow::Result<()
     let transcript = Transcript::parse(&early, 0)?;
     assert_eq!(transcript.end, EndMarker::Done);
     assert_eq!(transcript.token_count(), 40);
-    assert!(transcript.text().starts_with("word0 word1 ") && transcript.text().ends_with("word39 "));
+    assert!(
+        transcript.text().starts_with("word0 word1 ") && transcript.text().ends_with("word39 ")
+    );
     for (reader, bytes) in [("beside", beside), ("late", late), ("afterwards", afterwards)] {
         assert_eq!(bytes, early, "{reader}");
     }

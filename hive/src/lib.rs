@@ -6,10 +6,12 @@
 //! because it restarts itself: `workers` says how they are adopted.
 
 mod devices;
+mod direct;
 mod http;
 mod models;
 mod operations;
 mod server;
 mod workers;
 
+pub use direct::Direct;
 pub use server::{KIND, Server, ServerConfig, StartError};

@@ -67,7 +67,7 @@ impl Execute for Hive {
 
 impl Hive {
     /// What is wrong with an operation before anything is done.
-    fn check(&self, operation: &HiveOperation) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, operation: &HiveOperation) -> Result<(), ApiError> {
         if let Some(id) = operation.hive_id() {
             self.check_is_me(id)?;
         }

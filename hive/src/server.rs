@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     devices::Devices,
+    direct::Direct,
     http::{self, Stop},
     operations::Hive,
     workers::{Launcher, Workers},
@@ -139,6 +140,7 @@ pub struct Server {
     jobs: Jobs,
     workers: Workers,
     stop: Stop,
+    direct: Direct,
     /// Given back last, so that the next hive finds nothing of this one.
     instance: Instance,
     /// Ends the tasks and threads that are still there.
@@ -183,16 +185,31 @@ impl Server {
         let stop = Stop::default();
         let door = Door::new(config.token.as_ref());
         let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), launcher };
-        let router = http::router(Arc::new(hive), &jobs, &feed, &stop, door);
+        let hive = Arc::new(hive);
+        let direct = Direct { hive: Arc::clone(&hive), feed: feed.clone() };
+        let router = http::router(hive, &jobs, &feed, &stop, door);
         let http = HttpServer::serve(listener, router).map_err(system("its own address"))?;
         instance.publish(local_addr)?;
         tracing::info!(%local_addr, "serving");
-        Ok(Self { http, jobs, workers, stop, instance, background: background.drop_guard() })
+        Ok(Self {
+            http,
+            jobs,
+            workers,
+            stop,
+            direct,
+            instance,
+            background: background.drop_guard(),
+        })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.http.local_addr()
+    }
+
+    /// The way in for the same process.
+    pub fn direct(&self) -> Direct {
+        self.direct.clone()
     }
 
     /// Resolves when `POST /v1/shutdown` was called.
@@ -219,7 +236,7 @@ impl Server {
     }
 
     async fn close_with(self, stops_workers: bool) {
-        let Self { http, jobs, workers, stop, instance, background } = self;
+        let Self { http, jobs, workers, stop, direct: _, instance, background } = self;
         // Ends the feed's streams, which would hold the listener open.
         stop.shutdown.ask();
         jobs.drain(JOBS_GRACE).await;

@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use config::{Nonce, Paths};
+use config::{Config, Nonce, Paths};
 use protocol::{DeviceId, HiveId, ModelRef, WorkerId};
+use secrecy::SecretString;
 
 use crate::{
     Server, ServerConfig,
@@ -124,6 +125,7 @@ async fn serve(args: Args, model_bytes: Option<u64>, loader: Loader) -> anyhow::
         device: args.device,
         data_dir,
         port_first: args.port_first,
+        queen_token: queen_token(args.queen_url.is_some())?,
         queen_url: args.queen_url,
         nonce: Nonce::from_env(),
         model_bytes,
@@ -140,6 +142,16 @@ async fn serve(args: Args, model_bytes: Option<u64>, loader: Loader) -> anyhow::
         Some(reason) => anyhow::bail!("{reason}"),
         None => Ok(()),
     }
+}
+
+/// The queen of this machine may ask her callers for a token; it comes from
+/// the same file for all of them and never over the command line.
+fn queen_token(has_queen: bool) -> anyhow::Result<Option<SecretString>> {
+    if !has_queen {
+        return Ok(None);
+    }
+    let config = Config::load(&Paths::from_env()?)?;
+    Ok(config.queen.token_file.as_deref().map(config::read_token).transpose()?)
 }
 
 /// A worker started by hand is called after its file.

@@ -21,6 +21,7 @@ use daemon::{
     shutdown::Shutdown,
 };
 use protocol::{DeviceId, HiveId, ModelRef};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +61,8 @@ pub struct ServerConfig {
     pub port_first: u16,
     /// Whom to tell that it lives; nobody, when a person runs it by hand.
     pub queen_url: Option<String>,
+    /// What the queen asks of her callers.
+    pub queen_token: Option<SecretString>,
     /// Who launched it.
     pub nonce: Nonce,
     /// The size of the model's file.

@@ -6,6 +6,7 @@ use protocol::{ApiError, ErrorCode, HiveId, WorkerId, operation::HiveOperation, 
 use serde_json::{Map, Value};
 
 use super::{Operations, count};
+use crate::hives;
 
 impl Operations {
     pub(super) async fn forward(
@@ -61,7 +62,7 @@ impl Operations {
     ) -> Result<(), Failure> {
         let mut merged = Vec::new();
         for hive in self.hives.all() {
-            match hive.list(operation.clone(), key, job).await {
+            match hives::list(&*hive, operation.clone(), key, job).await {
                 Ok(list) => merged.extend(list),
                 Err(Failure::Cancelled) => return Err(Failure::Cancelled),
                 Err(Failure::Error(error)) => {

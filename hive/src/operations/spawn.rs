@@ -91,10 +91,11 @@ impl Hive {
             threads: is_cpu.then(|| threads(file.bytes, device.cores)),
             context_length: operation.context_length,
             model_file: file.path,
-            // A worker that failed is not started again under its name.
             incarnation: 1,
             nonce: Nonce::fresh(),
             started_at: daemon::now(),
+            restarts: 0,
+            is_waiting: false,
         }
     }
 
@@ -117,7 +118,12 @@ impl Hive {
                 WorkerState::Failed | WorkerState::Stopped => {
                     return Err(failed(&worker).into());
                 }
-                WorkerState::Starting | WorkerState::Loading | WorkerState::Draining => {}
+                // One that served and fell before this task saw it comes
+                // back by itself.
+                WorkerState::Starting
+                | WorkerState::Loading
+                | WorkerState::Draining
+                | WorkerState::BackingOff => {}
             }
             if let Some(event) = told.progress(worker.progress.as_ref(), Instant::now()) {
                 job.emit(event).await;

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use config::Nonce;
 use daemon::feed::Feed;
 use protocol::{
     ApiError, ErrorCode, WorkerId,
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Launcher, Spec,
     attendant::{Attendant, Begin, Order},
+    launcher::Survivor,
     lifecycle::{Effect, Event, WorkerEntry},
 };
 
@@ -34,7 +36,7 @@ pub(crate) const WORKERS_MAX: usize = 64;
 const COMMANDS_WAITING_MAX: usize = 64;
 const REPORTS_WAITING_MAX: usize = 256;
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
 /// What ending a process takes beyond its drain: TERM, KILL and the kernel.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -198,6 +200,24 @@ struct Worker {
     order: watch::Sender<Order>,
 }
 
+impl Worker {
+    /// Makes it ready to be launched as its record says it lives now.
+    fn next_life(&mut self) {
+        let record = self.entry.record();
+        self.spec = Spec {
+            incarnation: record.incarnation,
+            nonce: Nonce::fresh(),
+            started_at: record.started_at.unwrap_or(self.spec.started_at),
+            restarts: record.restarts.unwrap_or_default(),
+            is_waiting: false,
+            ..self.spec.clone()
+        };
+        self.begin = Some(Begin::Launch);
+        // What was ordered of the former process is not for this one.
+        self.order = watch::Sender::new(Order::Run);
+    }
+}
+
 impl Supervisor {
     async fn run(
         &mut self,
@@ -217,12 +237,23 @@ impl Supervisor {
     }
 
     async fn adopt(&mut self) {
-        for (spec, process) in self.launcher.survivors().await {
-            tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
-            let record = self.launcher.record(&spec);
+        for survivor in self.launcher.survivors().await {
             let now = Instant::now();
-            let (entry, effects) = WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
-            self.add(entry, spec, Begin::Adopt(process), effects);
+            match survivor {
+                Survivor::Running(spec, process) => {
+                    tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) =
+                        WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
+                    self.add(entry, spec, Begin::Adopt(process), effects);
+                }
+                Survivor::Waiting(spec) => {
+                    tracing::info!(id = %spec.id, "starting a former hive's worker again");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) = WorkerEntry::resumed(record, spec.model_bytes, now);
+                    self.add(entry, spec, Begin::Launch, effects);
+                }
+            }
         }
     }
 
@@ -281,16 +312,16 @@ impl Supervisor {
     fn tick(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().cloned().collect();
         for id in ids {
-            self.handle(&id, Event::Tick);
+            self.handle(&id, Event::Tick { at: daemon::now() });
         }
     }
 
     fn handle(&mut self, id: &WorkerId, event: Event) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        if event != Event::Tick {
+        if !matches!(event, Event::Tick { .. }) {
             tracing::debug!(%id, ?event, "worker");
         }
-        for effect in worker.entry.handle(event, Instant::now()) {
+        for effect in worker.entry.handle(event, Instant::now(), rand::random()) {
             self.carry_out(id, effect);
         }
     }
@@ -299,6 +330,10 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(id) else { return };
         match effect {
             Effect::Launch | Effect::Adopt => {
+                let record = worker.entry.record();
+                if worker.spec.incarnation != record.incarnation {
+                    worker.next_life();
+                }
                 let Some(begin) = worker.begin.take() else { return };
                 let attendant = Attendant {
                     spec: worker.spec.clone(),
@@ -315,9 +350,15 @@ impl Supervisor {
             Effect::Kill => {
                 worker.order.send_modify(|order| *order = order.kill_again());
             }
+            Effect::Remember => {
+                worker.spec.is_waiting = true;
+                if let Err(error) = self.launcher.write_down(&worker.spec) {
+                    tracing::warn!(%id, %error, "the next hive will not start it again");
+                }
+            }
             Effect::Publish => {
                 let record = worker.entry.record().clone();
-                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_ended()) {
+                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_down()) {
                     tracing::info!(%id, state = record.state.as_str(), exit.reason, "worker ended");
                 }
                 self.feed.publish(FeedEvent::Worker(record.into()));

@@ -118,7 +118,7 @@ pub fn fleet_health(snapshot: &Snapshot) -> Exit {
         state => hive_health(state),
     });
     let workers = snapshot.workers.iter().map(|worker| match worker.state {
-        WorkerState::Failed => Exit::Degraded,
+        WorkerState::Failed | WorkerState::BackingOff => Exit::Degraded,
         _ => Exit::Done,
     });
     if hives.chain(workers).all(|exit| exit == Exit::Done) { Exit::Done } else { Exit::Degraded }
@@ -177,7 +177,10 @@ fn hive_tone(state: HiveState) -> Tone {
 fn worker_tone(state: WorkerState) -> Tone {
     match state {
         WorkerState::Ready | WorkerState::Busy => Tone::Good,
-        WorkerState::Starting | WorkerState::Loading | WorkerState::Draining => Tone::Warn,
+        WorkerState::Starting
+        | WorkerState::Loading
+        | WorkerState::Draining
+        | WorkerState::BackingOff => Tone::Warn,
         WorkerState::Stopped => Tone::Faint,
         WorkerState::Failed => Tone::Bad,
     }

@@ -26,19 +26,25 @@
 //! task of its own ([`attendant`]) that holds its process and asks how it is;
 //! [`launcher`] knows command lines and files.
 //!
+//! Before a worker starts, [`admission`] checks the memory and hands out
+//! [`cores`].
+//!
 //! A worker belongs to its folder, not to this process: it is written down
 //! before it starts, and a hive that comes back adopts it. Nothing is ever
 //! launched for a worker that may have a process. What ends unasked after it
 //! has served is started again as [`restart`] says; one that never served, or
 //! ended too often, stays to be looked at until it is deleted.
 
+mod admission;
 mod attendant;
+mod cores;
 pub(crate) mod launcher;
 mod lifecycle;
 mod restart;
 pub(crate) mod supervisor;
 
 pub(crate) use self::{
+    admission::Admitted,
     launcher::{Launcher, Spec},
     supervisor::Workers,
 };

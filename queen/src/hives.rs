@@ -20,6 +20,7 @@ use protocol::{
     fleet::{HiveRecord, HiveState},
     suggest::nearest,
 };
+use secrecy::SecretString;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::remote::RemoteHive;
@@ -53,6 +54,7 @@ impl Hives {
         config: &config::Config,
         queen_url: &str,
         shutdown: Shutdown,
+        hive_token: Option<SecretString>,
     ) -> Result<Self, ApiError> {
         let localhost = HiveId::localhost();
         let shared = Shared {
@@ -60,7 +62,7 @@ impl Hives {
             links: Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown,
-            local: local::LocalProcess::new(paths, queen_url),
+            local: local::LocalProcess::new(paths, queen_url, hive_token),
         };
         let hives = Self { shared: Arc::new(shared) };
         hives.shared.fleet.hive_at(&localhost, &format!("http://{}", config.hive.address));
@@ -78,7 +80,9 @@ impl Hives {
 
     /// Follows the hive's feed from now on, at this address.
     fn connect(&self, id: &HiveId, url: &str) -> Result<(), ApiError> {
-        let hive = RemoteHive::new(id.clone(), url)?;
+        // A machine's own token is known to that machine; others come without.
+        let token = self.shared.local.token().filter(|_| id.is_localhost());
+        let hive = RemoteHive::new(id.clone(), url, token)?;
         self.shared.fleet.hive_at(id, url);
         self.shared.fleet.hive_starting(id);
         let stop_following = CancellationToken::new();

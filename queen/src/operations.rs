@@ -12,7 +12,7 @@ use daemon::{
 use futures::future::BoxFuture;
 use protocol::{
     ApiError, ErrorCode,
-    fleet::Fleet,
+    fleet::Snapshot,
     operation::{Operation, QueenOperation, Target},
 };
 use serde_json::json;
@@ -106,9 +106,8 @@ impl Operations {
     }
 
     async fn status(&self, job: &JobHandle) -> Result<(), Failure> {
-        let fleet = self.fleet.snapshot();
-        let result = json!(fleet.snapshot());
-        job.result(summary(&fleet), result).await;
+        let snapshot = self.feed().snapshot();
+        job.result(summary(&snapshot), json!(snapshot)).await;
         Ok(())
     }
 
@@ -156,8 +155,8 @@ fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-fn summary(fleet: &Fleet) -> String {
-    let busy: u32 = fleet.workers.values().filter_map(|worker| worker.slots_busy).sum();
+fn summary(fleet: &Snapshot) -> String {
+    let busy: u32 = fleet.workers.iter().filter_map(|worker| worker.slots_busy).sum();
     format!(
         "{}, {}, {}, {} busy",
         count(fleet.hives.len(), "hive"),

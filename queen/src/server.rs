@@ -124,8 +124,10 @@ impl Server {
 
         let fleet = FleetHandle::new(feed.clone());
         let queen_url = format!("http://{local_addr}");
-        let hives = Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone())
-            .map_err(StartError::Hive)?;
+        let hive_token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
+        let hives =
+            Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone(), hive_token)
+                .map_err(StartError::Hive)?;
         let waiting_max = usize::try_from(config.queen.queue_limit).unwrap_or(usize::MAX);
         let scheduler = SchedulerHandle::new(fleet.clone(), waiting_max);
 

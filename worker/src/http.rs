@@ -238,9 +238,13 @@ impl Reader {
     }
 
     fn write(&mut self, chunk: &mut String, entry: Entry) {
-        let data = match entry {
-            // An event holds nothing that JSON cannot express.
-            Entry::Event(event) => serde_json::to_string(&event).unwrap_or_default(),
+        match entry {
+            Entry::Event(event) => {
+                // An event holds nothing that JSON cannot express.
+                let data = serde_json::to_string(&event).unwrap_or_default();
+                let position = self.cursor.position().to_string();
+                self.dialect.event(chunk, None, Some(&position), &data);
+            }
             Entry::End(end) => {
                 self.closed = true;
                 let end = match end {
@@ -248,10 +252,9 @@ impl Reader {
                     End::Error(error) => JobEnd::Error { error },
                     End::Cancelled => JobEnd::Cancelled,
                 };
-                end.to_string()
+                self.dialect.event(chunk, None, None, &end.to_string());
             }
-        };
-        self.dialect.event(chunk, None, &self.cursor.position().to_string(), &data);
+        }
     }
 }
 

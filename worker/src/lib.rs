@@ -12,6 +12,7 @@
 //!   heartbeat   tells the queen that it lives
 //!   orphan      leaves when its hive is gone
 //!   server      all of it as one value
+//!   program     the server with arguments around it
 //! ```
 //!
 //! A worker knows nothing of other workers, of catalogs or of downloads.
@@ -23,6 +24,7 @@ pub mod http;
 pub mod load;
 pub mod orphan;
 pub mod phase;
+pub mod program;
 pub mod sampling;
 pub mod server;
 pub mod template;

@@ -21,6 +21,7 @@ use daemon::{
     shutdown::Shutdown,
 };
 use protocol::{DeviceId, HiveId, ModelRef};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +62,8 @@ pub struct ServerConfig {
     pub port_first: u16,
     /// Whom to tell that it lives; nobody, when a person runs it by hand.
     pub queen_url: Option<String>,
+    /// What the queen asks of her callers.
+    pub queen_token: Option<SecretString>,
     /// Who launched it.
     pub nonce: Nonce,
     /// How long it does without a hive; for ever, when a person runs it by

@@ -14,6 +14,9 @@ use config::{
 use daemon::jobs::{Failure, JobHandle};
 use lifecycle::{Launch, Process};
 use protocol::{ApiError, ErrorCode, HiveId};
+use secrecy::SecretString;
+
+use super::RemoteHive;
 
 /// From launch to the first answer.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,16 +31,23 @@ const PROGRAM: &str = "rbee-hive";
 pub(super) struct LocalProcess {
     dir: PathBuf,
     queen_url: String,
+    token: Option<SecretString>,
     starting: tokio::sync::Mutex<()>,
 }
 
 impl LocalProcess {
-    pub(super) fn new(paths: &Paths, queen_url: &str) -> Self {
+    pub(super) fn new(paths: &Paths, queen_url: &str, token: Option<SecretString>) -> Self {
         Self {
             dir: paths.hive_dir(),
             queen_url: queen_url.to_owned(),
+            token,
             starting: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What the hive of this machine asks of its callers.
+    pub(super) fn token(&self) -> Option<SecretString> {
+        self.token.clone()
     }
 
     pub(super) fn log_file(&self) -> PathBuf {
@@ -86,8 +96,8 @@ impl LocalProcess {
             return Ok("was not running".to_owned());
         };
         if let Some(address) = record.address
-            && let Ok(daemon) = Daemon::new(&url(address))
-            && let Err(error) = daemon.shutdown(&[("stop_workers", "true")]).await
+            && let Ok(hive) = RemoteHive::new(HiveId::localhost(), &url(address), self.token())
+            && let Err(error) = hive.daemon().shutdown(&[("stop_workers", "true")]).await
         {
             tracing::warn!(error = %error.one_line(), "the hive did not take the request to stop");
         }

@@ -9,6 +9,7 @@ use protocol::{
     job::{EndMarker, JobEvent},
     operation::{HiveOperation, Operation},
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// One hive's address. Cheap to clone.
@@ -20,11 +21,16 @@ pub struct RemoteHive {
 
 impl RemoteHive {
     /// A hive at this address.
-    pub fn new(id: HiveId, url: &str) -> Result<Self, ApiError> {
+    pub fn new(id: HiveId, url: &str, token: Option<SecretString>) -> Result<Self, ApiError> {
         let daemon = Daemon::new(url).map_err(|error| {
             ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}': {}", error.one_line()))
         })?;
-        Ok(Self { id, daemon: daemon.named("hive") })
+        let daemon = daemon.named("hive");
+        let daemon = match token {
+            Some(token) => daemon.with_token(token),
+            None => daemon,
+        };
+        Ok(Self { id, daemon })
     }
 
     /// Which hive.

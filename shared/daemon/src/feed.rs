@@ -4,6 +4,7 @@
 //! are cursors over the window; one that falls out of it is told `lagged` and
 //! gets a new snapshot, never a silent gap.
 
+mod cursor;
 mod http;
 
 use std::{
@@ -12,11 +13,12 @@ use std::{
 };
 
 use protocol::{
-    fleet::{Change, FeedEvent, Fleet},
+    fleet::{Change, FeedEvent, Fleet, Snapshot},
     job::Level,
 };
 use tokio::sync::watch;
 
+pub use self::cursor::Follower;
 use crate::lock;
 
 /// Messages a reader may be behind before it needs a snapshot.
@@ -129,6 +131,11 @@ impl Feed {
         lock(&self.inner).fleet.clone()
     }
 
+    /// The fleet as one message.
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.inner).snapshot()
+    }
+
     /// Looks at the fleet without copying it. `look` must be brief: publishers
     /// wait meanwhile.
     pub fn look<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
@@ -158,6 +165,16 @@ impl Feed {
 }
 
 impl Inner {
+    /// Ages are counted from the queen's clock at this moment, not from when
+    /// her record last changed.
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.fleet.snapshot();
+        if let Some(queen) = &mut snapshot.queen {
+            queen.now = crate::now();
+        }
+        snapshot
+    }
+
     fn is_known(&self, event: &FeedEvent) -> bool {
         let fleet = &self.fleet;
         match event {

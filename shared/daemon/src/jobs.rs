@@ -215,6 +215,8 @@ impl Jobs {
             shared: Arc::clone(&self.shared),
             deadline: submission.deadline,
             request_id: submission.request_id.map(Arc::from),
+            actor: self.shared.actor,
+            result: None,
         };
         self.shared.tasks.spawn(run(execute, operation, job));
         Ok(id)
@@ -378,6 +380,10 @@ pub struct JobHandle {
     shared: Arc<Shared>,
     deadline: Option<Deadline>,
     request_id: Option<Arc<str>>,
+    /// Who speaks through this handle.
+    actor: &'static str,
+    /// Where the result goes instead of into the log.
+    result: Option<Arc<Mutex<Option<JobEvent>>>>,
 }
 
 impl JobHandle {
@@ -389,6 +395,14 @@ impl JobHandle {
     /// When the whole call must be over.
     pub fn deadline(&self) -> Option<Deadline> {
         self.deadline
+    }
+
+    /// Lets somebody else do a part of this job: what they say is said under
+    /// their name, and their result is handed over instead of published.
+    pub fn part(&self, actor: &'static str) -> Part {
+        let result = Arc::default();
+        let job = Self { actor, result: Some(Arc::clone(&result)), ..self.clone() };
+        Part { job, result }
     }
 
     /// The caller's id of the request, passed on to whoever is asked next.
@@ -433,6 +447,12 @@ impl JobHandle {
     /// Publishes events in one commit. What another daemon said keeps its
     /// actor and its time.
     pub async fn emit_all(&self, mut events: Vec<JobEvent>) {
+        if let Some(result) = &self.result {
+            let handed_over = events.extract_if(.., |event| event.as_result().is_some()).last();
+            if handed_over.is_some() {
+                *lock(result) = handed_over;
+            }
+        }
         if events.is_empty() {
             return;
         }
@@ -473,7 +493,7 @@ impl JobHandle {
         if event.is_token() {
             return;
         }
-        event.actor.get_or_insert_with(|| self.shared.actor.to_owned());
+        event.actor.get_or_insert_with(|| self.actor.to_owned());
         event.level.get_or_insert_default();
         event.at.get_or_insert_with(now);
     }
@@ -582,6 +602,20 @@ impl JobHandle {
         self.live.log.end(end, record.clone());
         lock(&self.shared.live).remove(&self.id);
         self.shared.feed.publish(FeedEvent::Job(record.into()));
+    }
+}
+
+/// A part of a job that somebody else does.
+pub struct Part {
+    /// What they publish through.
+    pub job: JobHandle,
+    result: Arc<Mutex<Option<JobEvent>>>,
+}
+
+impl Part {
+    /// Their result, if they gave one.
+    pub fn into_result(self) -> Option<JobEvent> {
+        lock(&self.result).take()
     }
 }
 

@@ -242,12 +242,13 @@ impl Reader {
             for entry in page.entries {
                 self.after += 1;
                 let data = if self.as_text { &entry.text } else { &entry.json };
-                self.dialect.event(chunk, None, &self.after.to_string(), data);
+                self.dialect.event(chunk, None, Some(&self.after.to_string()), data);
             }
             if let Some(end) = page.end {
-                // The end has a number as well, so that a client library that
-                // reconnects after it asks for nothing it has had.
-                self.dialect.event(chunk, None, &self.after.to_string(), &end.to_string());
+                // Without a number: a client library that reconnects after it
+                // still asks for what comes after the last event, and gets
+                // the end again.
+                self.dialect.event(chunk, None, None, &end.to_string());
                 self.closed = true;
                 return;
             }

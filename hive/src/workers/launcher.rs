@@ -20,6 +20,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::logs::LogFiles;
 use crate::devices::choice::{CPU_WORKER, CUDA_WORKER};
 
 /// The spec of a worker, in its folder.
@@ -97,6 +98,11 @@ impl Launcher {
 
     pub(crate) fn log_file(&self, id: &WorkerId) -> PathBuf {
         self.dir(id).join("worker.log")
+    }
+
+    /// Everything that a worker writes.
+    pub(crate) fn log_files(&self, id: &WorkerId) -> LogFiles {
+        LogFiles { output: self.log_file(id), folder: self.dir(id).join("log") }
     }
 
     /// The record of a worker of which nothing but its spec is known.

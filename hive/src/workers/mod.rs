@@ -40,6 +40,7 @@ mod attendant;
 mod cores;
 pub(crate) mod launcher;
 mod lifecycle;
+pub(crate) mod logs;
 mod restart;
 pub(crate) mod supervisor;
 

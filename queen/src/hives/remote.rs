@@ -4,9 +4,10 @@
 use client::{ClientError, Daemon, JobItem};
 use daemon::jobs::{Failure, JobHandle};
 use protocol::{
-    ApiError, ErrorCode, HiveId,
+    ApiError, ErrorCode, HiveId, WorkerId,
     fleet::Capabilities,
     job::{EndMarker, JobEvent},
+    logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
 };
 use secrecy::SecretString;
@@ -51,6 +52,16 @@ impl RemoteHive {
     /// What the hive has.
     pub async fn capabilities(&self) -> Result<Capabilities, ApiError> {
         self.daemon.capabilities().await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// A page of the log of one of its workers.
+    pub async fn worker_logs(
+        &self,
+        worker: &WorkerId,
+        query: &LogQuery,
+    ) -> Result<LogPage, ApiError> {
+        let page = self.daemon.worker_logs(worker, query).await;
+        page.map_err(|error| self.unreachable(&error))
     }
 
     /// Runs an operation there as part of `job`: every event but the result is

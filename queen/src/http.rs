@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     routing::{get, post},
 };
 use daemon::{
@@ -21,6 +21,7 @@ use protocol::{
     ApiError, ErrorCode,
     fields::read_body,
     fleet::{BuildInfo, Health, Heartbeat, HeartbeatAnswer},
+    logs::{LogPage, LogQuery},
     routes,
 };
 use serde_json::{Value, json};
@@ -50,7 +51,9 @@ pub fn router(
         .route(routes::WORKER_HEARTBEAT, post(worker_heartbeat))
         .route(routes::HIVE_HEARTBEAT, post(hive_heartbeat))
         .with_state(Routes { fleet: fleet.clone(), shutdown: shutdown.clone(), keep_hives });
-    own.merge(feed.metrics().routes("queen", move |metrics| sample(metrics, &fleet)))
+    let logs = get(worker_logs).with_state(operations.clone());
+    own.route(routes::WORKER_LOGS_PATTERN, logs)
+        .merge(feed.metrics().routes("queen", move |metrics| sample(metrics, &fleet)))
         .merge(jobs.routes(operations))
         .merge(feed.routes(shutdown))
         .fallback(refusal::route_not_found)
@@ -112,6 +115,18 @@ async fn worker_heartbeat(
         status: "ok".to_owned(),
         message: format!("Heartbeat received from worker {}", heartbeat.worker_id),
     }))
+}
+
+async fn worker_logs(
+    State(operations): State<Arc<Operations>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<LogPage>, Refusal> {
+    let query = LogQuery::parse(&query)?;
+    let id = id
+        .parse()
+        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))?;
+    Ok(Json(operations.worker_logs(&id, &query).await?))
 }
 
 /// Deprecated: a hive is judged by its feed. Old ones are answered politely.

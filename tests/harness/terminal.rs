@@ -94,12 +94,27 @@ impl Terminal {
         self.child.process_id().context("it has ended")
     }
 
+    /// Presses `q` until it leaves. A dashboard does not leave for a key that
+    /// came so soon after a change of view that it was meant for another one.
+    pub async fn quit(&mut self) -> anyhow::Result<u32> {
+        wait_for("the dashboard to leave", async || {
+            if self.child.try_wait()?.is_some() {
+                return Ok(Seen::Yes(()));
+            }
+            // It may have left since.
+            let _ = self.press("q");
+            Ok(Seen::NotYet(format!("\n{}", self.text())))
+        })
+        .await?;
+        self.exit_code().await
+    }
+
     /// Waits for its end, and until all it wrote has been drawn.
     pub async fn exit_code(&mut self) -> anyhow::Result<u32> {
         let status = wait_for("the dashboard to end", async || {
             Ok(match self.child.try_wait()? {
                 Some(status) => Seen::Yes(status),
-                None => Seen::NotYet("it runs".to_owned()),
+                None => Seen::NotYet(format!("it shows\n{}", self.text())),
             })
         })
         .await?;

@@ -14,7 +14,8 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("daemon", &["config", "protocol"]),
     ("worker", &["client", "config", "daemon", "protocol"]),
     ("hive", &["client", "config", "daemon", "lifecycle", "protocol"]),
-    ("queen", &["client", "config", "daemon", "lifecycle", "protocol"]),
+    // The hive only behind `local-hive`, which is off unless asked for.
+    ("queen", &["client", "config", "daemon", "hive", "lifecycle", "protocol"]),
     ("keeper-tui", &["client", "config", "lifecycle", "protocol"]),
 ];
 
@@ -79,9 +80,10 @@ fn the_keeper_links_no_server_and_no_engine() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_queen_links_no_engine_and_the_protocol_does_no_io() -> anyhow::Result<()> {
+fn the_queen_by_herself_links_neither_hive_nor_engine_and_the_protocol_does_no_io()
+-> anyhow::Result<()> {
     for (package, never) in [
-        ("queen", &["candle-core", "tokenizers", "nvml-wrapper"][..]),
+        ("queen", &["hive", "candle-core", "tokenizers", "nvml-wrapper"][..]),
         ("protocol", &["tokio", "reqwest", "axum", "rusqlite"]),
     ] {
         let tree = cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "none"])?;

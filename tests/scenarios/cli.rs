@@ -8,6 +8,7 @@ use protocol::job::EndMarker;
 #[tokio::test]
 async fn every_outcome_has_its_exit_code() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
+    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     let broken = cluster.script("broken", &serde_json::json!({"tokens": 7}))?.model();
     for (args, code) in [
         (vec!["status"], 0),
@@ -50,6 +51,10 @@ async fn stdout_is_the_answer_and_stderr_is_everything_else() -> anyhow::Result<
     let cluster = Cluster::start().await?;
     let model = cluster.script("short", &Script::words("just the words"))?.model();
     let spawn = ["worker", "spawn", "--model", &model, "--device", "CPU-0", "-o", "name"];
+    let early = cluster.keeper(&spawn).await?;
+    assert_eq!(early.code, Some(6), "{early:?}");
+    assert!(early.stderr.contains("rbee-keeper hive start localhost"), "{early:?}");
+    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     let spawned = cluster.keeper(&spawn).await?.succeeded()?;
     let worker = spawned.stdout.trim();
     assert!(worker.starts_with("wk-") && spawned.stdout.lines().count() == 1, "{spawned:?}");

@@ -37,7 +37,11 @@ async fn stopping_the_queen_ends_everything_and_gives_running_jobs_their_end() -
     let (transcript, stop) =
         tokio::try_join!(cluster.read(&job), cluster.keeper(&["queen", "stop"]))?;
     stop.succeeded()?;
-    assert!(transcript.error()?.contains("shutting down"), "{:?}", transcript.end);
+    assert!(
+        transcript.error()?.contains("the queen was shut down while this job ran"),
+        "{:?}",
+        transcript.end
+    );
     assert_eq!(cluster.processes(), []);
 
     cluster.keeper(&["queen", "start"]).await?.succeeded()?;

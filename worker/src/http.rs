@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 use self::readers::{Readers, Reading};
 use crate::{
     generation::{Cursor, End, Entry, Prompt, RequestLog},
+    orphan::Contact,
     phase::Phases,
 };
 
@@ -51,11 +52,12 @@ struct Routes {
     phases: Phases,
     readers: Readers,
     shutdown: Shutdown,
+    contact: Contact,
     numbers: Metrics,
 }
 
 /// All routes of a worker, without the guard at its door.
-pub fn router(phases: Phases, shutdown: Shutdown, numbers: &Metrics) -> Router {
+pub fn router(phases: Phases, shutdown: Shutdown, contact: Contact, numbers: &Metrics) -> Router {
     let sampled = phases.clone();
     let numbers = numbers.clone();
     let scrape = numbers.routes("worker", move |numbers| sample(numbers, &sampled));
@@ -66,7 +68,7 @@ pub fn router(phases: Phases, shutdown: Shutdown, numbers: &Metrics) -> Router {
         .route(routes::INFERENCE, post(infer))
         .route(routes::INFERENCE_PATTERN, axum::routing::delete(cancel_or_acknowledge))
         .route(routes::INFERENCE_STREAM_PATTERN, get(resume))
-        .with_state(Routes { phases, readers: Readers::default(), shutdown, numbers })
+        .with_state(Routes { phases, readers: Readers::default(), shutdown, contact, numbers })
         .merge(scrape)
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
@@ -84,6 +86,7 @@ fn sample(numbers: &Metrics, phases: &Phases) {
 }
 
 async fn health(State(routes): State<Routes>) -> Json<Health> {
+    routes.contact.made();
     Json(routes.phases.health())
 }
 

@@ -80,7 +80,8 @@ fn the_keeper_links_no_server_and_no_engine() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_queen_by_herself_links_neither_hive_nor_engine_and_the_protocol_does_no_io() -> anyhow::Result<()> {
+fn the_queen_by_herself_links_neither_hive_nor_engine_and_the_protocol_does_no_io()
+-> anyhow::Result<()> {
     for (package, never) in [
         ("queen", &["hive", "candle-core", "tokenizers", "nvml-wrapper"][..]),
         ("protocol", &["tokio", "reqwest", "axum", "rusqlite"]),

@@ -7,7 +7,12 @@ use daemon::{
     feed::Feed,
     jobs::{Execute, Failure, JobHandle},
 };
-use protocol::{fleet::Capabilities, operation::HiveOperation};
+use protocol::{
+    ApiError, WorkerId,
+    fleet::Capabilities,
+    logs::{LogPage, LogQuery},
+    operation::HiveOperation,
+};
 
 use crate::operations::Hive;
 
@@ -28,6 +33,15 @@ impl Direct {
     /// What the machine has.
     pub fn capabilities(&self) -> Capabilities {
         self.hive.devices.capabilities()
+    }
+
+    /// A page of a worker's log.
+    pub async fn worker_logs(
+        &self,
+        worker: &WorkerId,
+        query: &LogQuery,
+    ) -> Result<LogPage, ApiError> {
+        self.hive.worker_logs(worker, query).await
     }
 
     /// Carries out an operation as a part of `job`; what is wrong with it at

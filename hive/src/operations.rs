@@ -4,6 +4,7 @@
 //! time is told in the job, step by step.
 
 mod delete;
+mod logs;
 mod spawn;
 
 use std::sync::Arc;

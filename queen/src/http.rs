@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     routing::{get, post},
 };
 use daemon::{Refusal, feed::Feed, jobs::Jobs, refusal, shutdown::Shutdown};
@@ -14,6 +14,7 @@ use protocol::{
     ApiError, ErrorCode,
     fields::read_body,
     fleet::{BuildInfo, Health, Heartbeat, HeartbeatAnswer},
+    logs::{LogPage, LogQuery},
     routes,
 };
 use serde_json::{Value, json};
@@ -43,7 +44,9 @@ pub fn router(
         .route(routes::WORKER_HEARTBEAT, post(worker_heartbeat))
         .route(routes::HIVE_HEARTBEAT, post(hive_heartbeat))
         .with_state(Routes { fleet, shutdown: shutdown.clone(), keep_hives });
-    own.merge(jobs.routes(operations))
+    let logs = get(worker_logs).with_state(operations.clone());
+    own.route(routes::WORKER_LOGS_PATTERN, logs)
+        .merge(jobs.routes(operations))
         .merge(feed.routes(shutdown))
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
@@ -93,6 +96,18 @@ async fn worker_heartbeat(
         status: "ok".to_owned(),
         message: format!("Heartbeat received from worker {}", heartbeat.worker_id),
     }))
+}
+
+async fn worker_logs(
+    State(operations): State<Arc<Operations>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<LogPage>, Refusal> {
+    let query = LogQuery::parse(&query)?;
+    let id = id
+        .parse()
+        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))?;
+    Ok(Json(operations.worker_logs(&id, &query).await?))
 }
 
 /// Deprecated: a hive is judged by its feed. Old ones are answered politely.

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use self::readers::{Readers, Reading};
 use crate::{
     generation::{Cursor, End, Entry, Prompt, RequestLog},
+    orphan::Contact,
     phase::Phases,
 };
 
@@ -49,10 +50,11 @@ struct Routes {
     phases: Phases,
     readers: Readers,
     shutdown: Shutdown,
+    contact: Contact,
 }
 
 /// All routes of a worker, without the guard at its door.
-pub fn router(phases: Phases, shutdown: Shutdown) -> Router {
+pub fn router(phases: Phases, shutdown: Shutdown, contact: Contact) -> Router {
     Router::new()
         .route(routes::HEALTH, get(health))
         .route(routes::BUILD_INFO, get(build_info))
@@ -62,10 +64,11 @@ pub fn router(phases: Phases, shutdown: Shutdown) -> Router {
         .route(routes::INFERENCE_STREAM_PATTERN, get(resume))
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
-        .with_state(Routes { phases, readers: Readers::default(), shutdown })
+        .with_state(Routes { phases, readers: Readers::default(), shutdown, contact })
 }
 
 async fn health(State(routes): State<Routes>) -> Json<Health> {
+    routes.contact.made();
     Json(routes.phases.health())
 }
 

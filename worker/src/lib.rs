@@ -10,6 +10,7 @@
 //!   generation  requests in, logs of tokens out
 //!   http        the worker's routes
 //!   heartbeat   tells the queen that it lives
+//!   orphan      leaves when its hive is gone
 //!   server      all of it as one value
 //!   program     the server with arguments around it
 //! ```
@@ -21,6 +22,7 @@ pub mod generation;
 pub mod heartbeat;
 pub mod http;
 pub mod load;
+pub mod orphan;
 pub mod phase;
 pub mod program;
 pub mod sampling;

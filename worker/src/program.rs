@@ -7,6 +7,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -66,6 +67,9 @@ struct Args {
     /// Where the worker's record, lock and log are.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Leave after so many seconds without a hive's question.
+    #[arg(long, value_name = "SECONDS")]
+    leave_without_hive: Option<u64>,
     /// The first port to try.
     #[arg(long, value_name = "PORT", default_value_t = protocol::routes::WORKER_PORT_FIRST)]
     port_first: u16,
@@ -128,6 +132,7 @@ async fn serve(args: Args, model_bytes: Option<u64>, loader: Loader) -> anyhow::
         queen_token: queen_token(args.queen_url.is_some())?,
         queen_url: args.queen_url,
         nonce: Nonce::from_env(),
+        leave_without_hive: args.leave_without_hive.map(Duration::from_secs),
         model_bytes,
         load: Box::new(move |progress| loader(&options, progress)),
     })

@@ -30,6 +30,7 @@ use crate::{
     heartbeat::{self, About},
     http,
     load::{LoadProgress, Loaded},
+    orphan::{self, Contact},
     phase::{Identity, Phase, Phases},
 };
 
@@ -65,6 +66,9 @@ pub struct ServerConfig {
     pub queen_token: Option<SecretString>,
     /// Who launched it.
     pub nonce: Nonce,
+    /// How long it does without a hive; for ever, when a person runs it by
+    /// hand.
+    pub leave_without_hive: Option<Duration>,
     /// The size of the model's file.
     pub model_bytes: Option<u64>,
     /// How the model is loaded.
@@ -109,7 +113,8 @@ impl Server {
 
         let phases = Phases::new(config.identity, config.model_bytes);
         let shutdown = Shutdown::new();
-        let router = http::router(phases.clone(), shutdown.clone());
+        let contact = Contact::default();
+        let router = http::router(phases.clone(), shutdown.clone(), contact.clone());
         let http = HttpServer::serve(listener, Door::new(None).guard(router))?;
         instance.publish(local_addr)?;
 
@@ -124,6 +129,11 @@ impl Server {
             let beat =
                 heartbeat::beat(queen.named("queen"), about, phases.clone(), shutdown.clone());
             tasks.spawn(beat);
+        }
+        if let Some(limit) = config.leave_without_hive {
+            let phases = phases.clone();
+            let idle = move || idle(phases.clone());
+            tasks.spawn(orphan::leave_when_forgotten(contact, limit, idle, shutdown.clone()));
         }
         tasks.spawn(load(config.load, phases.clone()));
         tasks.close();
@@ -169,6 +179,15 @@ impl Server {
         // A model that is still being loaded is not waited for.
         let _ = tokio::time::timeout(STREAMS_GRACE, self.tasks.wait()).await;
         drop(self.instance);
+    }
+}
+
+/// Resolves when nothing is generated.
+async fn idle(phases: Phases) {
+    if let Ok(generator) = phases.generator() {
+        let mut activity = generator.activity();
+        // A generator that is gone works on nothing.
+        let _ = activity.wait_for(|active| *active == 0).await;
     }
 }
 

@@ -237,3 +237,17 @@ async fn a_web_page_is_not_let_in() {
     }
     assert!(!bench.stop.shutdown.is_asked());
 }
+
+#[tokio::test]
+async fn the_log_of_a_worker_that_is_not_here_and_a_wrong_parameter_are_refused() {
+    let bench = Bench::with_gpu().await;
+    let (status, body) = bench.get("/v1/workers/wk-1/logs").await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::NOT_FOUND, &json!("worker_not_found"))
+    );
+    let (status, body) = bench.get("/v1/workers/wk-1/logs?lines=0").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    let (status, body) = bench.get("/v1/workers/wk-1/logs?after=here").await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("bad_cursor")));
+}

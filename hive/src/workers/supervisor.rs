@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use config::Nonce;
 use daemon::feed::Feed;
 use protocol::{
     ApiError, ErrorCode, WorkerId,
-    fleet::{Change, ExitRecord, FeedEvent, Fleet, Gone, WorkerRecord, WorkerState},
+    fleet::{Change, DeviceRecord, ExitRecord, FeedEvent, Fleet, Gone, WorkerRecord, WorkerState},
     suggest::nearest,
 };
 use tokio::{
@@ -24,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Launcher, Spec,
+    admission::{Admitted, Neighbour, admit},
     attendant::{Attendant, Begin, Order},
+    launcher::Survivor,
     lifecycle::{Effect, Event, WorkerEntry},
 };
 
@@ -34,13 +37,24 @@ pub(crate) const WORKERS_MAX: usize = 64;
 const COMMANDS_WAITING_MAX: usize = 64;
 const REPORTS_WAITING_MAX: usize = 256;
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
+/// The devices are read once a second; after this their numbers contain what a
+/// worker has loaded.
+const SETTLE: Duration = Duration::from_secs(3);
 /// What ending a process takes beyond its drain: TERM, KILL and the kernel.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 enum Command {
-    Spawn { spec: Box<Spec>, answer: oneshot::Sender<Result<(), ApiError>> },
-    Leave { id: WorkerId, may_drain: bool, answer: oneshot::Sender<bool> },
+    Spawn {
+        spec: Box<Spec>,
+        device: Box<DeviceRecord>,
+        answer: oneshot::Sender<Result<Admitted, ApiError>>,
+    },
+    Leave {
+        id: WorkerId,
+        may_drain: bool,
+        answer: oneshot::Sender<bool>,
+    },
 }
 
 /// The workers, for everybody else. Cheap to clone.
@@ -89,10 +103,16 @@ impl Workers {
         Self { commands, feed, drain }
     }
 
-    /// Starts a worker; what becomes of it shows in the feed.
-    pub(crate) async fn spawn(&self, spec: Spec) -> Result<(), ApiError> {
+    /// Starts a worker on `device`, as it was last read, if there is room for
+    /// it; what becomes of it shows in the feed.
+    pub(crate) async fn spawn(
+        &self,
+        spec: Spec,
+        device: DeviceRecord,
+    ) -> Result<Admitted, ApiError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Spawn { spec: Box::new(spec), answer }).await?;
+        let (spec, device) = (Box::new(spec), Box::new(device));
+        self.send(Command::Spawn { spec, device, answer }).await?;
         answered.await.map_err(|_| closing())?
     }
 
@@ -196,6 +216,31 @@ struct Worker {
     /// Taken by its attendant, so that there is never a second one.
     begin: Option<Begin>,
     order: watch::Sender<Order>,
+    /// Since when its model is in memory.
+    loaded_at: Option<Instant>,
+}
+
+impl Worker {
+    fn as_neighbour(&self) -> Neighbour<'_> {
+        let is_settled = self.loaded_at.is_some_and(|at| at.elapsed() >= SETTLE);
+        Neighbour { spec: &self.spec, record: self.entry.record(), is_settled }
+    }
+
+    /// Makes it ready to be launched as its record says it lives now.
+    fn next_life(&mut self) {
+        let record = self.entry.record();
+        self.spec = Spec {
+            incarnation: record.incarnation,
+            nonce: Nonce::fresh(),
+            started_at: record.started_at.unwrap_or(self.spec.started_at),
+            restarts: record.restarts.unwrap_or_default(),
+            is_waiting: false,
+            ..self.spec.clone()
+        };
+        self.begin = Some(Begin::Launch);
+        // What was ordered of the former process is not for this one.
+        self.order = watch::Sender::new(Order::Run);
+    }
 }
 
 impl Supervisor {
@@ -217,20 +262,31 @@ impl Supervisor {
     }
 
     async fn adopt(&mut self) {
-        for (spec, process) in self.launcher.survivors().await {
-            tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
-            let record = self.launcher.record(&spec);
+        for survivor in self.launcher.survivors().await {
             let now = Instant::now();
-            let (entry, effects) = WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
-            self.add(entry, spec, Begin::Adopt(process), effects);
+            match survivor {
+                Survivor::Running(spec, process) => {
+                    tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) =
+                        WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
+                    self.add(entry, spec, Begin::Adopt(process), effects);
+                }
+                Survivor::Waiting(spec) => {
+                    tracing::info!(id = %spec.id, "starting a former hive's worker again");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) = WorkerEntry::resumed(record, spec.model_bytes, now);
+                    self.add(entry, spec, Begin::Launch, effects);
+                }
+            }
         }
     }
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Spawn { spec, answer } => {
+            Command::Spawn { spec, device, answer } => {
                 // Who asked may have gone; the worker is in the feed.
-                let _ = answer.send(self.spawn(*spec));
+                let _ = answer.send(self.spawn(*spec, &device));
             }
             Command::Leave { id, may_drain, answer } => {
                 let is_known = self.workers.contains_key(&id);
@@ -240,15 +296,22 @@ impl Supervisor {
         }
     }
 
-    fn spawn(&mut self, spec: Spec) -> Result<(), ApiError> {
+    fn spawn(&mut self, spec: Spec, device: &DeviceRecord) -> Result<Admitted, ApiError> {
         if self.workers.contains_key(&spec.id) {
             let message = format!("there is a worker {} already", spec.id);
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
+        let admitted = admit(spec, device, &self.neighbours())?;
         self.make_room()?;
+        let spec = admitted.spec.clone();
         let (entry, effects) = WorkerEntry::new(self.launcher.record(&spec), spec.model_bytes);
         self.add(entry, spec, Begin::Launch, effects);
-        Ok(())
+        Ok(admitted)
+    }
+
+    fn neighbours(&self) -> Vec<Neighbour<'_>> {
+        let living = self.workers.values().filter(|it| !it.entry.is_ended());
+        living.map(Worker::as_neighbour).collect()
     }
 
     /// Forgets the oldest of those that have ended, when there are too many.
@@ -272,7 +335,8 @@ impl Supervisor {
     fn add(&mut self, entry: WorkerEntry, spec: Spec, begin: Begin, effects: Vec<Effect>) {
         let id = spec.id.clone();
         let order = watch::Sender::new(Order::Run);
-        self.workers.insert(id.clone(), Worker { entry, spec, begin: Some(begin), order });
+        let worker = Worker { entry, spec, begin: Some(begin), order, loaded_at: None };
+        self.workers.insert(id.clone(), worker);
         for effect in effects {
             self.carry_out(&id, effect);
         }
@@ -281,16 +345,20 @@ impl Supervisor {
     fn tick(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().cloned().collect();
         for id in ids {
-            self.handle(&id, Event::Tick);
+            self.handle(&id, Event::Tick { at: daemon::now() });
         }
     }
 
     fn handle(&mut self, id: &WorkerId, event: Event) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        if event != Event::Tick {
+        if !matches!(event, Event::Tick { .. }) {
             tracing::debug!(%id, ?event, "worker");
         }
-        for effect in worker.entry.handle(event, Instant::now()) {
+        let now = Instant::now();
+        let effects = worker.entry.handle(event, now, rand::random());
+        worker.loaded_at =
+            if worker.entry.is_loaded() { worker.loaded_at.or(Some(now)) } else { None };
+        for effect in effects {
             self.carry_out(id, effect);
         }
     }
@@ -299,6 +367,10 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(id) else { return };
         match effect {
             Effect::Launch | Effect::Adopt => {
+                let record = worker.entry.record();
+                if worker.spec.incarnation != record.incarnation {
+                    worker.next_life();
+                }
                 let Some(begin) = worker.begin.take() else { return };
                 let attendant = Attendant {
                     spec: worker.spec.clone(),
@@ -315,9 +387,15 @@ impl Supervisor {
             Effect::Kill => {
                 worker.order.send_modify(|order| *order = order.kill_again());
             }
+            Effect::Remember => {
+                worker.spec.is_waiting = true;
+                if let Err(error) = self.launcher.write_down(&worker.spec) {
+                    tracing::warn!(%id, %error, "the next hive will not start it again");
+                }
+            }
             Effect::Publish => {
                 let record = worker.entry.record().clone();
-                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_ended()) {
+                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_down()) {
                     tracing::info!(%id, state = record.state.as_str(), exit.reason, "worker ended");
                 }
                 self.feed.publish(FeedEvent::Worker(record.into()));
@@ -338,7 +416,10 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workers::launcher::tests::{launcher, spec};
+    use crate::{
+        devices::choice::tests::cpu,
+        workers::launcher::tests::{launcher, spec},
+    };
 
     /// A supervisor that starts nothing: its workers' launches are not
     /// carried out.
@@ -379,7 +460,7 @@ mod tests {
     fn an_id_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut supervisor = supervisor(dir.path(), 2);
-        let error = supervisor.spawn(spec()).unwrap_err();
+        let error = supervisor.spawn(spec(), &cpu()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Conflict);
         assert_eq!(supervisor.workers.len(), 2);
     }

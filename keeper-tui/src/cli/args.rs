@@ -12,6 +12,7 @@ use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
     inference::{Message, Role},
     job::JobState,
+    logs::{LINES_DEFAULT, LINES_MAX},
     operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
 };
 
@@ -166,6 +167,18 @@ pub enum Worker {
         /// The worker
         #[arg(value_name = "ID")]
         id: WorkerId,
+    },
+    /// What a worker has written
+    Logs {
+        /// The worker
+        #[arg(value_name = "ID")]
+        id: WorkerId,
+        /// Go on as it writes more, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the newest lines
+        #[arg(short = 'n', long, value_name = "N", default_value_t = LINES_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(LINES_MAX)))]
+        lines: u32,
     },
     /// Stop a worker and forget it
     Delete {

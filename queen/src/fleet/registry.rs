@@ -366,7 +366,7 @@ impl Worker {
         let mut record = self.record.clone();
         let Some(heard) = &self.heard else { return record };
         record.last_heartbeat_at = Some(heard.at_wall);
-        if record.state.is_ended() {
+        if record.state.is_down() {
             return record;
         }
         let details = &heard.details;

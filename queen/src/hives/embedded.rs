@@ -4,7 +4,13 @@
 use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use hive::Direct;
-use protocol::{ApiError, HiveId, fleet::Capabilities, job::JobEvent, operation::HiveOperation};
+use protocol::{
+    ApiError, HiveId, WorkerId,
+    fleet::Capabilities,
+    job::JobEvent,
+    logs::{LogPage, LogQuery},
+    operation::HiveOperation,
+};
 
 use super::link::{HiveLink, News};
 
@@ -40,6 +46,14 @@ impl HiveLink for EmbeddedHive {
 
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, ApiError>> {
         std::future::ready(Ok(self.hive.capabilities())).boxed()
+    }
+
+    fn worker_logs<'a>(
+        &'a self,
+        worker: &'a WorkerId,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogPage, ApiError>> {
+        self.hive.worker_logs(worker, query).boxed()
     }
 
     fn run<'a>(

@@ -4,9 +4,10 @@
 use daemon::jobs::{Failure, JobHandle};
 use futures::{future::BoxFuture, stream::BoxStream};
 use protocol::{
-    ApiError, HiveId,
+    ApiError, HiveId, WorkerId,
     fleet::{Capabilities, FeedEvent},
     job::JobEvent,
+    logs::{LogPage, LogQuery},
     operation::HiveOperation,
 };
 use serde_json::Value;
@@ -33,6 +34,13 @@ pub trait HiveLink: Send + Sync {
 
     /// What the machine has.
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, ApiError>>;
+
+    /// A page of the log of one of its workers.
+    fn worker_logs<'a>(
+        &'a self,
+        worker: &'a WorkerId,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogPage, ApiError>>;
 
     /// Runs an operation there as a part of `job`: everything but the result
     /// is published in it, a cancel travels on, and the result is returned.

@@ -5,9 +5,10 @@ use client::{ClientError, Daemon, FeedItem, FeedOptions, JobItem};
 use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use protocol::{
-    ApiError, ErrorCode, HiveId,
+    ApiError, ErrorCode, HiveId, WorkerId,
     fleet::Capabilities,
     job::{EndMarker, JobEvent},
+    logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
 };
 use secrecy::SecretString;
@@ -126,6 +127,18 @@ impl HiveLink for RemoteHive {
 
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, ApiError>> {
         async { self.daemon.capabilities().await.map_err(|error| self.unreachable(&error)) }.boxed()
+    }
+
+    fn worker_logs<'a>(
+        &'a self,
+        worker: &'a WorkerId,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogPage, ApiError>> {
+        async {
+            let page = self.daemon.worker_logs(worker, query).await;
+            page.map_err(|error| self.unreachable(&error))
+        }
+        .boxed()
     }
 
     fn run<'a>(

@@ -1,6 +1,6 @@
 //! Paths, default addresses and header names: the only place they are written.
 
-use crate::{JobId, RequestId};
+use crate::{JobId, RequestId, WorkerId};
 
 /// Where a queen listens when nothing else is configured.
 pub const QUEEN_ADDRESS: &str = "127.0.0.1:8500";
@@ -31,6 +31,8 @@ pub const WORKER_HEARTBEAT: &str = "/v1/worker-heartbeat";
 pub const HIVE_HEARTBEAT: &str = "/v1/heartbeat";
 /// A hive's devices.
 pub const CAPABILITIES: &str = "/capabilities";
+/// A worker's log, on its hive and on the queen, as a router pattern.
+pub const WORKER_LOGS_PATTERN: &str = "/v1/workers/{worker_id}/logs";
 /// Start an inference on a worker.
 pub const INFERENCE: &str = "/v1/inference";
 /// One inference request, as a router pattern.
@@ -55,6 +57,11 @@ pub fn job(id: &JobId) -> String {
 /// One job's stream.
 pub fn job_stream(id: &JobId) -> String {
     format!("{JOBS}/{id}/stream")
+}
+
+/// A worker's log.
+pub fn worker_logs(id: &WorkerId) -> String {
+    format!("/v1/workers/{id}/logs")
 }
 
 /// One inference request.

@@ -22,7 +22,7 @@ impl Bench {
         let generator = Generator::start(loaded, Limits::default()).unwrap();
         let phases = phases();
         phases.set(Phase::Serving(generator.clone()));
-        Self { router: router(phases, Shutdown::new()), generator, gate }
+        Self { router: router(phases, Shutdown::new(), Contact::default()), generator, gate }
     }
 
     async fn call(&self, request: Request<Body>) -> Response {
@@ -180,7 +180,7 @@ async fn a_wrong_request_names_the_field() {
 async fn while_it_loads_a_worker_says_how_far_it_is_and_takes_no_request() {
     let phases = phases();
     phases.set(Phase::Loading(crate::load::LoadProgress::Weights { fraction: 0.25 }));
-    let router = router(phases, Shutdown::new());
+    let router = router(phases, Shutdown::new(), Contact::default());
     let request = Request::get(routes::HEALTH).body(Body::empty()).unwrap();
     let health = text(router.clone().oneshot(request).await.unwrap()).await;
     assert!(health.contains(r#""status":"loading""#), "{health}");

@@ -11,7 +11,7 @@ use protocol::{
 use serde_json::json;
 
 use super::Hive;
-use crate::workers::supervisor::Departure;
+use crate::workers::handle::Departure;
 
 const EVENT: &str = "worker_delete";
 

@@ -5,58 +5,27 @@
 
 use std::{
     fs, io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use atomic_write_file::{OpenOptions, unix::OpenOptionsExt as _};
 use config::{BaseUrl, Found, Nonce, Paths, Record, instance, procfs};
 use lifecycle::{Launch, LaunchError, Launched};
 use protocol::{
-    DeviceId, HiveId, ModelRef, Timestamp, WorkerId,
+    DeviceId, HiveId, Timestamp, WorkerId,
     fleet::{WorkerRecord, WorkerState},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::logs::LogFiles;
+use super::{Spec, logs::LogFiles};
 use crate::devices::choice::{CPU_WORKER, CUDA_WORKER};
 
-/// The spec of a worker, in its folder.
-const SPEC_FILE: &str = "worker.json";
 /// A process that was started by a hive that was killed the next moment says
 /// who it is within this.
 const IDENTIFY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a worker goes on when no hive asks how it is any more.
 const LEAVE_WITHOUT_HIVE: Duration = Duration::from_secs(60);
 const IDENTIFY_INTERVAL: Duration = Duration::from_millis(20);
-
-/// What a worker was asked to be. Written down before it starts, so that the
-/// next hive knows what it adopts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Spec {
-    pub(crate) id: WorkerId,
-    pub(crate) model: ModelRef,
-    pub(crate) model_file: PathBuf,
-    pub(crate) model_bytes: u64,
-    pub(crate) device: DeviceId,
-    pub(crate) slots: u32,
-    /// `None` on a GPU.
-    pub(crate) threads: Option<u32>,
-    pub(crate) context_length: Option<u32>,
-    /// Which life of this worker it is.
-    pub(crate) incarnation: u64,
-    /// Tells its process from every other.
-    pub(crate) nonce: Nonce,
-    pub(crate) started_at: Timestamp,
-    /// How often it was started again.
-    #[serde(default)]
-    pub(crate) restarts: u32,
-    /// Whether it has no process and is to have one again.
-    #[serde(default)]
-    pub(crate) is_waiting: bool,
-}
 
 /// A worker of a former hive.
 #[derive(Debug, PartialEq)]
@@ -81,7 +50,7 @@ pub(crate) struct Launcher {
 pub(crate) enum StartError {
     #[error(transparent)]
     NotInstalled(#[from] lifecycle::NotFound),
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write to {}: {source}", path.display())]
     Spec { path: PathBuf, source: io::Error },
     #[error("{error}{}", cause(error))]
     Launch { error: LaunchError },
@@ -149,8 +118,8 @@ impl Launcher {
 
     /// Writes the spec down, for the next hive.
     pub(crate) fn write_down(&self, spec: &Spec) -> Result<(), StartError> {
-        let path = self.dir(&spec.id).join(SPEC_FILE);
-        write_spec(&path, spec).map_err(|source| StartError::Spec { path, source })
+        let dir = self.dir(&spec.id);
+        spec.write(&dir).map_err(|source| StartError::Spec { path: dir, source })
     }
 
     fn args(&self, spec: &Spec) -> Vec<String> {
@@ -210,7 +179,7 @@ impl Launcher {
 
     async fn survivor(&self, id: &WorkerId) -> Option<Survivor> {
         let dir = self.dir(id);
-        let spec = read_spec(&dir.join(SPEC_FILE));
+        let spec = Spec::read(&dir);
         if let Some(spec) = &spec {
             wait_until_identified(&dir, spec.nonce).await;
         }
@@ -273,29 +242,10 @@ fn record_of_nobody(nonce: Nonce) -> Record {
     }
 }
 
-fn write_spec(path: &Path, spec: &Spec) -> io::Result<()> {
-    use io::Write as _;
-    if let Some(dir) = path.parent() {
-        config::paths::create_private_dir(dir)?;
-    }
-    let mut options = OpenOptions::new();
-    options.preserve_mode(false).preserve_owner(false).mode(0o600);
-    let mut file = options.open(path)?;
-    file.write_all(&serde_json::to_vec_pretty(spec)?)?;
-    file.commit()
-}
-
-fn read_spec(path: &Path) -> Option<Spec> {
-    let bytes = fs::read(path).ok()?;
-    let spec = serde_json::from_slice(&bytes);
-    spec.inspect_err(|error| {
-        tracing::warn!(path = %path.display(), %error, "not the spec of a worker");
-    })
-    .ok()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use protocol::ModelRef;
+
     use super::*;
 
     pub(crate) fn spec() -> Spec {
@@ -357,11 +307,11 @@ pub(crate) mod tests {
         let launcher = launcher(temp.path());
         let spec = spec();
         let dir = launcher.dir(&spec.id);
-        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
-        assert_eq!(read_spec(&dir.join(SPEC_FILE)), Some(spec.clone()));
+        spec.write(&dir).unwrap();
+        assert_eq!(Spec::read(&dir), Some(spec.clone()));
         let damaged = launcher.dir(&"wk-2".parse().unwrap());
         fs::create_dir_all(&damaged).unwrap();
-        fs::write(damaged.join(SPEC_FILE), "{").unwrap();
+        fs::write(damaged.join("worker.json"), "{").unwrap();
 
         assert_eq!(launcher.survivors().await, []);
         assert!(!dir.exists() && !damaged.exists());
@@ -373,7 +323,7 @@ pub(crate) mod tests {
         let launcher = launcher(temp.path());
         let spec = spec();
         let dir = launcher.dir(&spec.id);
-        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
+        spec.write(&dir).unwrap();
         // This process stands in for it.
         let held = instance::Instance::acquire(&dir, CPU_WORKER, spec.nonce).unwrap();
         let survivors = launcher.survivors().await;

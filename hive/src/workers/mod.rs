@@ -22,7 +22,8 @@
 //! | Ended | no | `stopped` or `failed`, with how it ended |
 //!
 //! [`lifecycle`] decides and touches nothing. [`supervisor`] is the one task
-//! that owns all workers and carries out what was decided. Each worker has one
+//! that owns all workers and carries out what was decided; everybody else
+//! holds its [`handle`]. Each worker has one
 //! task of its own ([`attendant`]) that holds its process and asks how it is;
 //! [`launcher`] knows command lines and files.
 //!
@@ -38,14 +39,12 @@
 mod admission;
 mod attendant;
 mod cores;
+pub(crate) mod handle;
 pub(crate) mod launcher;
 mod lifecycle;
 pub(crate) mod logs;
 mod restart;
-pub(crate) mod supervisor;
+mod spec;
+mod supervisor;
 
-pub(crate) use self::{
-    admission::Admitted,
-    launcher::{Launcher, Spec},
-    supervisor::Workers,
-};
+pub(crate) use self::{admission::Admitted, handle::Workers, launcher::Launcher, spec::Spec};

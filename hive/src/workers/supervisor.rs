@@ -2,7 +2,7 @@
 //!
 //! It takes commands and the attendants' reports in one order, lets
 //! `lifecycle` decide, and carries the decisions out. Everybody else holds a
-//! [`Workers`] and sees the workers through the feed.
+//! [`super::Workers`] and sees the workers through the feed.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,12 @@ use config::Nonce;
 use daemon::feed::Feed;
 use protocol::{
     ApiError, ErrorCode, WorkerId,
-    fleet::{Change, DeviceRecord, ExitRecord, FeedEvent, Fleet, Gone, WorkerRecord, WorkerState},
-    suggest::nearest,
+    fleet::{Change, DeviceRecord, FeedEvent, Gone},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,10 +40,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// The devices are read once a second; after this their numbers contain what a
 /// worker has loaded.
 const SETTLE: Duration = Duration::from_secs(3);
-/// What ending a process takes beyond its drain: TERM, KILL and the kernel.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
-
-enum Command {
+/// What everybody else may ask for.
+pub(super) enum Command {
     Spawn {
         spec: Box<Spec>,
         device: Box<DeviceRecord>,
@@ -57,147 +54,32 @@ enum Command {
     },
 }
 
-/// The workers, for everybody else. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Workers {
-    commands: mpsc::Sender<Command>,
-    feed: Feed,
+/// Adopts what a former hive left behind, then takes commands until `stop`.
+/// The workers outlive it.
+pub(super) async fn start(
+    launcher: Launcher,
     drain: Duration,
-}
-
-/// How a delete ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Departure {
-    /// It is gone; this is the last that was seen of it.
-    Gone(Box<WorkerRecord>),
-    /// Its process does not end.
-    Stuck(ExitRecord),
-}
-
-impl Workers {
-    /// Adopts what a former hive left behind, then takes commands until
-    /// `stop`. Workers outlive it.
-    pub(crate) async fn start(
-        launcher: Launcher,
-        drain: Duration,
-        feed: Feed,
-        stop: CancellationToken,
-    ) -> Self {
-        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
-        let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
-        let mut supervisor = Supervisor {
-            launcher,
-            drain,
-            feed: feed.clone(),
-            workers: BTreeMap::new(),
-            attendants: JoinSet::new(),
-            reports,
-        };
-        supervisor.adopt().await;
-        tokio::spawn(async move {
-            tokio::select! {
-                () = supervisor.run(waiting, reported) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Self { commands, feed, drain }
-    }
-
-    /// Starts a worker on `device`, as it was last read, if there is room for
-    /// it; what becomes of it shows in the feed.
-    pub(crate) async fn spawn(
-        &self,
-        spec: Spec,
-        device: DeviceRecord,
-    ) -> Result<Admitted, ApiError> {
-        let (answer, answered) = oneshot::channel();
-        let (spec, device) = (Box::new(spec), Box::new(device));
-        self.send(Command::Spawn { spec, device, answer }).await?;
-        answered.await.map_err(|_| closing())?
-    }
-
-    /// Tells a worker to leave. Returns as soon as it was told.
-    pub(crate) async fn tell_to_leave(
-        &self,
-        id: &WorkerId,
-        may_drain: bool,
-    ) -> Result<(), ApiError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Leave { id: id.clone(), may_drain, answer }).await?;
-        if answered.await.map_err(|_| closing())? { Ok(()) } else { Err(self.not_found(id)) }
-    }
-
-    /// Waits until a worker that was told to leave has left.
-    pub(crate) async fn departure(&self, last: WorkerRecord) -> Departure {
-        let mut last = Box::new(last);
-        loop {
-            let now = self.changed(&last.id.clone(), Some(&last)).await;
-            match now {
-                None => return Departure::Gone(last),
-                Some(record) => match (record.state, &record.last_exit) {
-                    (WorkerState::Failed, Some(exit)) if record.pid.is_some() => {
-                        return Departure::Stuck(exit.clone());
-                    }
-                    _ => last = Box::new(record),
-                },
-            }
+    feed: Feed,
+    stop: CancellationToken,
+) -> mpsc::Sender<Command> {
+    let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
+    let mut supervisor = Supervisor {
+        launcher,
+        drain,
+        feed,
+        workers: BTreeMap::new(),
+        attendants: JoinSet::new(),
+        reports,
+    };
+    supervisor.adopt().await;
+    tokio::spawn(async move {
+        tokio::select! {
+            () = supervisor.run(waiting, reported) => {}
+            () = stop.cancelled() => {}
         }
-    }
-
-    /// Waits until a worker's record is another than `seen`; `None` once the
-    /// worker is gone.
-    pub(crate) async fn changed(
-        &self,
-        id: &WorkerId,
-        seen: Option<&WorkerRecord>,
-    ) -> Option<WorkerRecord> {
-        let look = |fleet: &Fleet| {
-            let record = fleet.workers.get(id);
-            (record != seen).then(|| record.cloned())
-        };
-        self.feed.wait_for(look).await
-    }
-
-    /// Ends every worker and forgets it.
-    pub(crate) async fn stop_all(&self) {
-        for worker in self.list() {
-            // One that has gone meanwhile needs not be told.
-            let _ = self.tell_to_leave(&worker.id, true).await;
-        }
-        let all_gone = self.feed.wait_for(|fleet| fleet.workers.is_empty().then_some(()));
-        if timeout(self.drain + STOP_PATIENCE, all_gone).await.is_err() {
-            tracing::error!(left = self.list().len(), "some workers do not end");
-        }
-    }
-
-    /// All workers.
-    pub(crate) fn list(&self) -> Vec<WorkerRecord> {
-        self.feed.look(|fleet| fleet.workers.values().cloned().collect())
-    }
-
-    /// One worker.
-    pub(crate) fn get(&self, id: &WorkerId) -> Result<WorkerRecord, ApiError> {
-        self.feed.look(|fleet| fleet.workers.get(id).cloned()).ok_or_else(|| self.not_found(id))
-    }
-
-    fn not_found(&self, id: &WorkerId) -> ApiError {
-        let known: Vec<String> = self.list().iter().map(|it| it.id.to_string()).collect();
-        let hint = match nearest(id.as_str(), known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there are no workers here".to_owned(),
-            None => format!("workers here: {}", known.join(", ")),
-        };
-        ApiError::new(ErrorCode::WorkerNotFound, format!("no worker {id} on this hive"))
-            .with_hint(hint)
-    }
-
-    async fn send(&self, command: Command) -> Result<(), ApiError> {
-        self.commands.send(command).await.map_err(|_| closing())
-    }
-}
-
-fn closing() -> ApiError {
-    ApiError::new(ErrorCode::Unavailable, "the hive is shutting down")
+    });
+    commands
 }
 
 struct Supervisor {
@@ -463,16 +345,5 @@ mod tests {
         let error = supervisor.spawn(spec(), &cpu()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Conflict);
         assert_eq!(supervisor.workers.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_is_asked_for_by_a_wrong_name_is_answered_with_the_right_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let supervisor = supervisor(dir.path(), 3);
-        let (commands, _waiting) = mpsc::channel(1);
-        let workers = Workers { commands, feed: supervisor.feed.clone(), drain: Duration::ZERO };
-        let hint = |id: &str| workers.get(&id.parse().unwrap()).unwrap_err().hint.unwrap();
-        assert_eq!(hint("wk-11"), "did you mean `wk-1`?");
-        assert_eq!(hint("gpu"), "workers here: wk-0, wk-1, wk-2");
     }
 }

@@ -51,11 +51,11 @@ async fn stdout_is_the_answer_and_stderr_is_everything_else() -> anyhow::Result<
     let cluster = Cluster::start().await?;
     let model = cluster.script("short", &Script::words("just the words"))?.model();
     let spawn = ["worker", "spawn", "--model", &model, "--device", "CPU-0", "-o", "name"];
-    let early = cluster.keeper(&spawn).await?;
+    let early = cluster.keeper(&["worker", "get", "wk-1", "--hive", "localhost"]).await?;
     assert_eq!(early.code, Some(6), "{early:?}");
     assert!(early.stderr.contains("rbee-keeper hive start localhost"), "{early:?}");
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     let spawned = cluster.keeper(&spawn).await?.succeeded()?;
+    assert!(spawned.stderr.contains("hive 'localhost' is ready"), "{spawned:?}");
     let worker = spawned.stdout.trim();
     assert!(worker.starts_with("wk-") && spawned.stdout.lines().count() == 1, "{spawned:?}");
     assert!(spawned.stderr.contains("is ready after"), "{spawned:?}");

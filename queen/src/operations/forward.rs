@@ -30,6 +30,12 @@ impl Operations {
             HiveOperation::WorkerDelete(it) => self.hive_of(it.hive_id.as_ref(), &it.worker_id)?,
             other => other.hive_id().cloned().unwrap_or_default(),
         };
+        // A worker on this machine needs its hive; who asks for the one has
+        // asked for the other.
+        let spawns = matches!(operation, HiveOperation::WorkerSpawn(_));
+        if spawns && hive_id.is_localhost() && self.hives.link(&hive_id).is_err() {
+            self.hives.start(&hive_id, job).await?;
+        }
         let hive = self.hives.link(&hive_id)?;
         if let Some(result) = hive.run(operation, job).await? {
             job.emit(result).await;

@@ -51,7 +51,7 @@ async fn stdout_is_the_answer_and_stderr_is_everything_else() -> anyhow::Result<
     let cluster = Cluster::start().await?;
     let model = cluster.script("short", &Script::words("just the words"))?.model();
     let spawn = ["worker", "spawn", "--model", &model, "--device", "CPU-0", "-o", "name"];
-    let early = cluster.keeper(&["worker", "get", "wk-1", "--hive", "localhost"]).await?;
+    let early = cluster.keeper(&["worker", "list", "--hive", "localhost"]).await?;
     assert_eq!(early.code, Some(6), "{early:?}");
     assert!(early.stderr.contains("rbee-keeper hive start localhost"), "{early:?}");
     let spawned = cluster.keeper(&spawn).await?.succeeded()?;

@@ -18,6 +18,7 @@ use daemon::{
     door::Door,
     feed::Feed,
     jobs::Jobs,
+    metrics,
     refusal::{method_not_allowed, route_not_found},
     shutdown::Shutdown,
 };
@@ -48,17 +49,22 @@ impl Stop {
 /// All routes, behind the door.
 pub(crate) fn router(hive: Arc<Hive>, jobs: &Jobs, feed: &Feed, stop: &Stop, door: Door) -> Router {
     let devices = hive.devices.clone();
+    let fleet = feed.clone();
     let router = Router::new()
         .route(routes::HEALTH, get(health))
         .route(routes::BUILD_INFO, get(build_info))
         .route(routes::CAPABILITIES, get(capabilities).with_state(devices))
         .route(routes::SHUTDOWN, post(shutdown).with_state(stop.clone()))
+        .merge(feed.metrics().routes("hive", move |numbers| {
+            metrics::sample_workers(numbers, &fleet);
+            metrics::sample_devices(numbers, &fleet);
+        }))
         .route(routes::WORKER_LOGS_PATTERN, get(worker_logs).with_state(hive.clone()))
         .merge(feed.routes(stop.shutdown.clone()))
         .merge(jobs.routes(hive))
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed);
-    door.guard(router)
+    feed.metrics().watch(door.guard(router))
 }
 
 async fn health() -> Json<Health> {

@@ -1,6 +1,7 @@
 //! The way to a hive: an HTTP connection for operations, its feed for what is
 //! going on there, and, on this machine, its process.
 
+mod capabilities;
 #[cfg(feature = "local-hive")]
 mod embedded;
 mod link;
@@ -12,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use config::Paths;
+use config::{Paths, Reach};
 use daemon::{
     jobs::{Failure, JobHandle},
     shutdown::Shutdown,
@@ -20,15 +21,24 @@ use daemon::{
 use futures::StreamExt;
 use protocol::{
     ApiError, ErrorCode, HiveId,
-    fleet::{HiveRecord, HiveState},
+    fleet::{FeedEvent, HiveRecord, HiveState},
     suggest::nearest,
 };
 use secrecy::SecretString;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
-pub use self::link::{HiveLink, News, list};
-use self::{local::LocalMachine, remote::RemoteHive};
+use self::{capabilities::Notebook, local::LocalMachine, remote::RemoteHive};
+pub use self::{
+    capabilities::Refreshed,
+    link::{HiveLink, News, list},
+};
 use crate::fleet::FleetHandle;
+
+/// Why a hive that is configured for ssh is offline.
+const OVER_SSH: &str = "reached over ssh, which this version cannot do yet";
 
 /// All hives the queen knows, and their links. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +52,7 @@ struct Shared {
     tasks: TaskTracker,
     shutdown: Shutdown,
     local: LocalMachine,
+    notebook: Notebook,
 }
 
 /// A hive's address, and the task that follows its feed.
@@ -67,12 +78,24 @@ impl Hives {
             tasks: TaskTracker::new(),
             shutdown,
             local: LocalMachine::new(paths, config, queen_url, hive_token),
+            notebook: Notebook::new(paths),
         };
         let hives = Self { shared: Arc::new(shared) };
         hives.shared.fleet.hive_at(&localhost, &format!("http://{}", config.hive.address));
         for (id, entry) in &config.hives {
-            if let Some(url) = &entry.url {
-                hives.connect(Arc::new(RemoteHive::new(id.clone(), url.as_str(), None)?));
+            match &entry.reach {
+                Reach::Http { url, token_file } => {
+                    let token = token_file.as_deref().map(config::read_token).transpose();
+                    let token = token.map_err(|error| {
+                        let message = format!("hive '{id}' ({}): {error}", entry.origin);
+                        ApiError::new(ErrorCode::HiveUnreachable, message)
+                    })?;
+                    hives.connect(Arc::new(RemoteHive::new(id.clone(), url.as_str(), token)?));
+                }
+                Reach::Ssh(target) => {
+                    hives.shared.fleet.hive_at(id, &target.to_string());
+                    hives.shared.fleet.hive_out_of_reach(id, OVER_SSH);
+                }
             }
         }
         // A hive outlives the queen that started it.
@@ -91,6 +114,7 @@ impl Hives {
         let task = follow(
             Arc::clone(&hive),
             self.shared.fleet.clone(),
+            self.shared.notebook.clone(),
             stop_following.clone(),
             self.shared.shutdown.clone(),
         );
@@ -106,9 +130,20 @@ impl Hives {
         if let Some(link) = self.links().get(id) {
             return Ok(Arc::clone(&link.hive));
         }
-        self.record(id)?;
+        let record = self.record(id)?;
+        if let Some(reason) = record.reason.filter(|reason| reason == OVER_SSH) {
+            let message = format!("hive '{id}' cannot be reached: {reason}");
+            return Err(ApiError::new(ErrorCode::HiveUnreachable, message)
+                .with_hint("give it a Url in hives.conf, such as that of an ssh tunnel"));
+        }
         Err(ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}' is not running"))
             .with_hint(format!("rbee-keeper hive start {id}")))
+    }
+
+    /// Asks a hive for what it has, and writes it to `capabilities.yaml`.
+    pub async fn refresh_capabilities(&self, id: &HiveId) -> Result<Refreshed, ApiError> {
+        let hive = self.link(id)?;
+        self.shared.notebook.refresh(&*hive).await
     }
 
     /// All links there are.
@@ -254,9 +289,13 @@ impl Hives {
 async fn follow(
     hive: Arc<dyn HiveLink>,
     fleet: FleetHandle,
+    notebook: Notebook,
     stop: CancellationToken,
     shutdown: Shutdown,
 ) {
+    // One at a time, and beside the feed: what a hive has is for people, and
+    // what happens there is not to wait for it.
+    let mut _refreshing;
     let mut news = hive.news();
     loop {
         let item = tokio::select! {
@@ -265,7 +304,18 @@ async fn follow(
             item = news.next() => item,
         };
         match item {
-            Some(News::Said(event)) => fleet.hive_says(hive.id(), &event),
+            Some(News::Said(event)) => {
+                fleet.hive_says(hive.id(), &event);
+                if matches!(event, FeedEvent::Snapshot(_)) {
+                    let (hive, notebook) = (Arc::clone(&hive), notebook.clone());
+                    let refresh = async move {
+                        if let Err(error) = notebook.refresh(&*hive).await {
+                            tracing::warn!(hive = %hive.id(), %error, "it does not say what it has");
+                        }
+                    };
+                    _refreshing = AbortOnDropHandle::new(tokio::spawn(refresh));
+                }
+            }
             Some(News::Unreachable(reason)) => fleet.hive_unreachable(hive.id(), &reason),
             None => return,
         }

@@ -8,7 +8,14 @@ use axum::{
     extract::{Path, Query, State},
     routing::{get, post},
 };
-use daemon::{Refusal, feed::Feed, jobs::Jobs, refusal, shutdown::Shutdown};
+use daemon::{
+    Refusal,
+    feed::Feed,
+    jobs::Jobs,
+    metrics::{self, Metrics},
+    refusal,
+    shutdown::Shutdown,
+};
 use http::HeaderMap;
 use protocol::{
     ApiError, ErrorCode,
@@ -43,13 +50,24 @@ pub fn router(
         .route(routes::SHUTDOWN, post(shut_down))
         .route(routes::WORKER_HEARTBEAT, post(worker_heartbeat))
         .route(routes::HIVE_HEARTBEAT, post(hive_heartbeat))
-        .with_state(Routes { fleet, shutdown: shutdown.clone(), keep_hives });
+        .with_state(Routes { fleet: fleet.clone(), shutdown: shutdown.clone(), keep_hives });
     let logs = get(worker_logs).with_state(operations.clone());
     own.route(routes::WORKER_LOGS_PATTERN, logs)
+        .merge(feed.metrics().routes("queen", move |metrics| sample(metrics, &fleet)))
         .merge(jobs.routes(operations))
         .merge(feed.routes(shutdown))
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
+}
+
+/// What is looked up for every scrape.
+fn sample(metrics: &Metrics, fleet: &FleetHandle) {
+    let feed = fleet.feed();
+    metrics::sample_hives(metrics, feed);
+    metrics::sample_workers(metrics, feed);
+    let waiting = feed.look(|fleet| fleet.queen.as_ref().map_or(0, |queen| queen.queued));
+    metrics.set(&metrics::WAITING_REQUESTS, &[], waiting.into());
+    metrics.count_is(&metrics::HEARTBEATS_IGNORED, &[], fleet.heartbeats_ignored());
 }
 
 async fn health(State(routes): State<Routes>) -> Result<Json<Health>, Refusal> {
@@ -91,6 +109,7 @@ async fn worker_heartbeat(
 ) -> Result<Json<HeartbeatAnswer>, Refusal> {
     let body = daemon::body::read_json(&headers, body).await?;
     let heartbeat: Heartbeat = read_body("worker-heartbeat", &body)?;
+    routes.fleet.feed().metrics().count(&metrics::HEARTBEATS_RECEIVED, &[]);
     routes.fleet.heartbeat(&heartbeat)?;
     Ok(Json(HeartbeatAnswer {
         status: "ok".to_owned(),

@@ -17,7 +17,11 @@ use protocol::{
 };
 use serde_json::json;
 
-use crate::{fleet::FleetHandle, hives::Hives, scheduler::SchedulerHandle};
+use crate::{
+    fleet::FleetHandle,
+    hives::{Hives, Refreshed},
+    scheduler::SchedulerHandle,
+};
 
 /// Carries out operations.
 pub struct Operations {
@@ -142,8 +146,11 @@ impl Operations {
         id: &protocol::HiveId,
         job: &JobHandle,
     ) -> Result<(), Failure> {
-        let hive = self.hives.link(id)?;
-        let capabilities = job.unless_cancelled(hive.capabilities()).await??;
+        let refreshed = job.unless_cancelled(self.hives.refresh_capabilities(id)).await??;
+        let Refreshed { capabilities, unwritten } = refreshed;
+        if let Some(problem) = unwritten {
+            job.warn("hive_refresh_capabilities", problem).await;
+        }
         let line = count(capabilities.devices.len(), "device");
         job.result(line, json!(capabilities)).await;
         Ok(())

@@ -141,7 +141,7 @@ impl Server {
         let operations = Arc::new(Operations::new(fleet.clone(), hives.clone(), scheduler));
         let router =
             http::router(&jobs, operations, &feed, fleet, shutdown.clone(), keep_hives.clone());
-        let router = Door::new(token.as_ref()).guard(router);
+        let router = feed.metrics().watch(Door::new(token.as_ref()).guard(router));
         let http = HttpServer::serve(listener, router)?;
         instance.publish(local_addr)?;
         tracing::info!(%local_addr, "the queen serves");

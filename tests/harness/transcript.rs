@@ -16,7 +16,7 @@ pub struct Transcript {
 impl Transcript {
     /// Reads the stream that a client of server-sent events gets, and holds it
     /// to the invariants: numbers from `after + 1` on without a hole, none of
-    /// them twice, and exactly one end, which is last.
+    /// them twice, and exactly one end, which is last and has no number.
     pub fn parse(raw: &str, after: u64) -> anyhow::Result<Self> {
         let mut events = Vec::new();
         let mut end = None;
@@ -24,20 +24,19 @@ impl Transcript {
         let blocks = raw.strip_suffix("\n\n").context("the stream ends inside an event")?;
         for block in blocks.split("\n\n").filter(|block| !is_aside(block)) {
             ensure!(end.is_none(), "something comes after the end: {block}");
+            if let Some(data) = block.strip_prefix("data: ") {
+                end = End::parse(data);
+                ensure!(end.is_some(), "an event without a number: {block}");
+                continue;
+            }
             let (id, data) = block
                 .strip_prefix("id: ")
                 .and_then(|rest| rest.split_once("\ndata: "))
                 .with_context(|| format!("neither an event nor an aside: {block}"))?;
             ensure!(!data.contains('\n'), "an event of more than one line: {block}");
-            let id: u64 = id.parse().with_context(|| format!("not a number: {block}"))?;
-            end = End::parse(data);
-            if end.is_some() {
-                ensure!(id == number, "the end is numbered {id} after event {number}");
-            } else {
-                number += 1;
-                ensure!(id == number, "event {id} came where {number} was due");
-                events.push(serde_json::from_str(data).with_context(|| data.to_owned())?);
-            }
+            number += 1;
+            ensure!(id == number.to_string(), "event {id} came where {number} was due");
+            events.push(serde_json::from_str(data).with_context(|| data.to_owned())?);
         }
         Ok(Self { events, end: end.with_context(|| format!("no end in: {raw}"))? })
     }

@@ -17,6 +17,7 @@ use client::Daemon;
 use config::{Instance, InstanceError, Nonce};
 use daemon::{
     door::Door,
+    metrics::Metrics,
     server::{BindError, HttpServer},
     shutdown::Shutdown,
 };
@@ -114,8 +115,10 @@ impl Server {
         let phases = Phases::new(config.identity, config.model_bytes);
         let shutdown = Shutdown::new();
         let contact = Contact::default();
-        let router = http::router(phases.clone(), shutdown.clone(), contact.clone());
-        let http = HttpServer::serve(listener, Door::new(None).guard(router))?;
+        let numbers = Metrics::new();
+        let router = http::router(phases.clone(), shutdown.clone(), contact.clone(), &numbers);
+        let router = numbers.watch(Door::new(None).guard(router));
+        let http = HttpServer::serve(listener, router)?;
         instance.publish(local_addr)?;
 
         let tasks = TaskTracker::new();

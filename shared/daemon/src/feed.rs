@@ -19,7 +19,7 @@ use protocol::{
 use tokio::sync::watch;
 
 pub use self::cursor::Follower;
-use crate::lock;
+use crate::{lock, metrics::Metrics};
 
 /// Messages a reader may be behind before it needs a snapshot.
 const WINDOW_MESSAGES_MAX: usize = 8_192;
@@ -81,6 +81,7 @@ pub struct Feed {
     newest: Arc<watch::Sender<u64>>,
     /// Tells this life of the daemon from the one before: numbers start anew.
     epoch: Arc<str>,
+    metrics: Metrics,
 }
 
 impl Default for Feed {
@@ -97,12 +98,18 @@ impl Feed {
             inner: Arc::default(),
             newest: Arc::new(watch::Sender::new(0)),
             epoch: epoch[..12].into(),
+            metrics: Metrics::new(),
         }
     }
 
     /// Which life of the daemon this is.
     pub fn epoch(&self) -> &str {
         &self.epoch
+    }
+
+    /// The daemon's numbers: whoever has its feed counts into the same ones.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Takes a message in and shows it to all readers. A record that says

@@ -24,7 +24,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -42,7 +42,12 @@ use self::{
     log::{Entry, JobLog},
     store::Store,
 };
-use crate::{feed::Feed, lock, now};
+use crate::{
+    feed::Feed,
+    lock,
+    metrics::{JOB_DURATION, JOBS, JOBS_RUNNING},
+    now,
+};
 
 pub(crate) use self::http::unknown_parameter;
 pub use self::store::{Retention, StoreError};
@@ -124,6 +129,7 @@ struct Live {
     cancel: CancellationToken,
     /// One publisher at a time: numbers are given and committed in order.
     publishing: tokio::sync::Mutex<()>,
+    accepted_at: Instant,
 }
 
 /// What a new job is made from besides its operation.
@@ -157,6 +163,7 @@ impl Jobs {
             unwritable: AtomicBool::new(false),
         };
         let jobs = Self { shared: Arc::new(shared) };
+        jobs.shared.change_live(|_| {});
         jobs.end_orphans().await?;
         jobs.prune(retention).await?;
         let newest = jobs.shared.store.list(None, retention.jobs_max).await?;
@@ -206,8 +213,9 @@ impl Jobs {
             log: Arc::new(JobLog::new(record.clone())),
             cancel: CancellationToken::new(),
             publishing: tokio::sync::Mutex::default(),
+            accepted_at: Instant::now(),
         });
-        lock(&self.shared.live).insert(id.clone(), Arc::clone(&live));
+        self.shared.change_live(|running| running.insert(id.clone(), Arc::clone(&live)));
         self.shared.feed.publish(FeedEvent::Job(record.into()));
         let job = JobHandle {
             id: id.clone(),
@@ -302,6 +310,13 @@ fn unreadable(error: StoreError) -> ApiError {
 }
 
 impl Shared {
+    fn change_live<T>(&self, change: impl FnOnce(&mut HashMap<JobId, Arc<Live>>) -> T) {
+        let mut live = lock(&self.live);
+        change(&mut live);
+        // Under the lock, so that the newest number is the last one set.
+        self.feed.metrics().set(&JOBS_RUNNING, &[], live.len() as f64);
+    }
+
     fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, ApiError> {
         self.unwritable.store(result.is_err(), Ordering::Relaxed);
         result.map_err(|error| {
@@ -600,7 +615,11 @@ impl JobHandle {
         let result = self.shared.store.end(record.clone(), end.clone()).await;
         let _ = self.shared.written(result);
         self.live.log.end(end, record.clone());
-        lock(&self.shared.live).remove(&self.id);
+        self.shared.change_live(|running| running.remove(&self.id));
+        let metrics = self.shared.feed.metrics();
+        let operation = ("operation", record.operation.as_str());
+        metrics.count(&JOBS, &[operation, ("state", record.state.as_str())]);
+        metrics.observe(&JOB_DURATION, &[operation], self.live.accepted_at.elapsed().as_secs_f64());
         self.shared.feed.publish(FeedEvent::Job(record.into()));
     }
 }

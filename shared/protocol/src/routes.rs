@@ -6,6 +6,8 @@ use crate::{JobId, RequestId, WorkerId};
 pub const QUEEN_ADDRESS: &str = "127.0.0.1:8500";
 /// Where a hive listens when nothing else is configured.
 pub const HIVE_ADDRESS: &str = "127.0.0.1:9000";
+/// The port of [`HIVE_ADDRESS`], for hives of other machines.
+pub const HIVE_PORT: u16 = 9000;
 /// The first port a hive gives to a worker when nothing else is configured.
 pub const WORKER_PORT_FIRST: u16 = 9300;
 
@@ -25,6 +27,8 @@ pub const JOB_STREAM_PATTERN: &str = "/v1/jobs/{job_id}/stream";
 pub const EVENTS: &str = "/v1/events";
 /// The feed's snapshot as plain JSON.
 pub const STATUS: &str = "/v1/status";
+/// Prometheus text format.
+pub const METRICS: &str = "/metrics";
 /// Worker → queen.
 pub const WORKER_HEARTBEAT: &str = "/v1/worker-heartbeat";
 /// Hive → queen; answered, and changes nothing.

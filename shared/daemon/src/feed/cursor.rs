@@ -6,7 +6,7 @@ use protocol::fleet::{FeedEvent, Snapshot};
 use tokio::sync::watch;
 
 use super::{Feed, Message};
-use crate::lock;
+use crate::{lock, metrics::FEED_LAGGED};
 
 /// Messages taken from the window at a time.
 const BATCH_MAX: usize = 256;
@@ -54,6 +54,7 @@ impl Cursor {
         let first = after + 1;
         if first < inner.oldest() {
             self.position = None;
+            self.feed.metrics.count(&FEED_LAGGED, &[]);
             return Found::Lagged { at: after };
         }
         let skip = usize::try_from(first - inner.oldest()).unwrap_or(usize::MAX);

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Refusal,
+    metrics::{Held, SSE_READERS},
     shutdown::Shutdown,
     sse::{self, Dialect},
 };
@@ -65,6 +66,7 @@ async fn events(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| routes.feed.position(value));
     let reader = Reader {
+        _held: routes.feed.metrics.hold(&SSE_READERS, &[("stream", "feed")]),
         cursor: Cursor::new(routes.feed, position),
         shutdown: routes.shutdown,
         filter,
@@ -129,6 +131,7 @@ struct Reader {
     filter: Filter,
     dialect: Dialect,
     opened: bool,
+    _held: Held,
 }
 
 impl Reader {

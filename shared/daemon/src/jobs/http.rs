@@ -23,6 +23,7 @@ use super::{Execute, Jobs, Submission, log::JobLog};
 use crate::{
     Refusal,
     body::{deadline, read_json, text},
+    metrics::{Held, SSE_READERS},
     sse::{self, Dialect},
 };
 
@@ -181,6 +182,7 @@ async fn follow<E: Execute>(
         as_text,
         opened: false,
         closed: false,
+        _held: routes.jobs.shared.feed.metrics().hold(&SSE_READERS, &[("stream", "job")]),
     };
     Ok(sse::response(reader.chunks()))
 }
@@ -201,6 +203,7 @@ struct Reader {
     as_text: bool,
     opened: bool,
     closed: bool,
+    _held: Held,
 }
 
 impl Reader {

@@ -40,6 +40,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// The devices are read once a second; after this their numbers contain what a
 /// worker has loaded.
 const SETTLE: Duration = Duration::from_secs(3);
+
 /// What everybody else may ask for.
 pub(super) enum Command {
     Spawn {

@@ -12,4 +12,5 @@ mod operations;
 mod server;
 mod workers;
 
+pub use models::{CatalogError, HubConfig};
 pub use server::{KIND, Server, ServerConfig, StartError};

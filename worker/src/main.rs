@@ -1,6 +1,7 @@
 //! `llm-worker-rbee`: one model, one process.
 
 use std::{
+    io::Write as _,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,6 +14,7 @@ use protocol::{DeviceId, HiveId, ModelRef, WorkerId};
 use worker::{
     Server, ServerConfig,
     engine::threads,
+    inspect,
     load::{ComputeDevice, LoadOptions, load},
     phase::Identity,
     server::KIND,
@@ -63,7 +65,20 @@ struct Args {
     port_first: u16,
 }
 
+/// Prints what the header of a GGUF file says, as JSON, once stdin has ended.
+#[derive(Debug, Parser)]
+#[command(name = "llm-worker-rbee inspect")]
+struct InspectArgs {
+    /// The model: a GGUF file.
+    file: PathBuf,
+}
+
 fn main() -> ExitCode {
+    // Not clap's subcommand: beside it no flag of a worker could be required.
+    let is_inspect = std::env::args_os().nth(1).is_some_and(|first| first == "inspect");
+    if is_inspect {
+        return inspect(&InspectArgs::parse_from(std::env::args_os().skip(1)));
+    }
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -71,6 +86,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn inspect(args: &InspectArgs) -> ExitCode {
+    let told = inspect::wait_for_leave().and_then(|()| match inspect::inspect(&args.file) {
+        Ok(info) => {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&info)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            say(&error.to_string());
+            Ok(ExitCode::from(inspect::REFUSED))
+        }
+    });
+    told.unwrap_or(ExitCode::FAILURE)
 }
 
 fn run(args: Args) -> anyhow::Result<()> {

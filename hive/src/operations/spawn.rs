@@ -16,7 +16,7 @@ use serde_json::json;
 use super::Hive;
 use crate::{
     devices::choice::{self, CUDA_WORKER, Choice, Wish},
-    models::{self, ModelFile},
+    models::ModelFile,
     workers::{Spec, launcher},
 };
 
@@ -36,7 +36,9 @@ impl Hive {
         job: &JobHandle,
     ) -> Result<(), Failure> {
         let began = Instant::now();
-        let file = job.unless_cancelled(self.model_file(&operation)).await??;
+        // Until the worker is on the list of those who have the model.
+        let claim = self.models.claim(&operation.model);
+        let (file, lease) = job.unless_cancelled(claim).await??;
         job.narrate(EVENT, found(&file)).await;
 
         let Choice { device, why } = self.choose(&operation, &file)?;
@@ -46,6 +48,7 @@ impl Hive {
         let target = Target { worker_id: Some(spec.id.clone()), ..Target::default() };
         job.concerns(target).await;
         self.workers.spawn(spec.clone()).await?;
+        drop(lease);
         let outcome = job.unless_cancelled(self.until_ready(&spec, job)).await;
         if let Err(Failure::Cancelled) = outcome {
             self.remove_unfinished(&spec.id, job).await;
@@ -57,15 +60,6 @@ impl Hive {
         let summary = format!("worker {} is ready on {}", worker.id, worker.device);
         job.result(summary, json!({ "worker": worker })).await;
         Ok(())
-    }
-
-    async fn model_file(&self, operation: &WorkerSpawn) -> Result<ModelFile, ApiError> {
-        let model = operation.model.clone();
-        let dir = self.launcher.paths.models_dir();
-        let resolved = tokio::task::spawn_blocking(move || models::resolve(&model, &dir)).await;
-        resolved.unwrap_or_else(|error| {
-            Err(ApiError::new(ErrorCode::Internal, format!("looking for the model: {error}")))
-        })
     }
 
     fn choose(&self, operation: &WorkerSpawn, file: &ModelFile) -> Result<Choice, ApiError> {

@@ -16,7 +16,9 @@ pub mod hive;
 pub mod infer;
 pub mod interrupt;
 pub mod job;
+pub mod model;
 pub mod output;
+pub mod plan;
 pub mod queen;
 pub mod question;
 pub mod render;
@@ -169,6 +171,7 @@ async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
         Command::Queen(command) => queen::queen(cx, command).await,
         Command::Hive(command) => hive::hive(cx, command).await,
         Command::Worker(command) => worker::worker(cx, command).await,
+        Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
         Command::ExitCodes => {
             cx.out.report(None, &exit::report())?;

@@ -1,0 +1,5 @@
+//! Getting models from the hub.
+
+mod config;
+
+pub use self::config::HubConfig;

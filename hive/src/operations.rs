@@ -56,9 +56,7 @@ impl Execute for Hive {
                 HiveOperation::WorkerList(_) => self.worker_list(&job).await,
                 HiveOperation::WorkerGet(it) => self.worker_get(it, &job).await,
                 HiveOperation::WorkerDelete(it) => self.worker_delete(it, &job).await,
-                HiveOperation::ModelDownload(_) => {
-                    Err(ApiError::new(ErrorCode::UnsupportedOperation, "not yet").into())
-                }
+                HiveOperation::ModelDownload(it) => self.model_download(it, &job).await,
                 HiveOperation::ModelList(_) => self.model_list(&job).await,
                 HiveOperation::ModelGet(it) => self.model_get(it, &job).await,
                 HiveOperation::ModelDelete(it) => self.model_delete(it, &job).await,

@@ -8,6 +8,8 @@
 //!   reconcile  what the catalogue must change to agree with disk   (pure)
 //!   record     a model as it is shown, and who runs it             (pure)
 //!   inspect    what a header says, read by a process of its own
+//!   hub        getting models: one download however many ask
+//!   download   what is written down before and after one
 //! ```
 //!
 //! [`Models`] is all of it. It refuses to load or to parse a model: that is
@@ -18,6 +20,7 @@
 mod cache;
 mod catalog;
 mod demo;
+mod download;
 mod hub;
 mod inspect;
 mod reconcile;
@@ -40,11 +43,13 @@ use protocol::{
 use self::{
     cache::HubCache,
     catalog::{Catalog, Key, Row, Stage},
+    hub::Flight,
     inspect::Inspection,
     reconcile::Repair,
     select::HubName,
 };
 pub use self::{catalog::CatalogError, hub::HubConfig};
+pub(crate) use self::{download::Started, hub::Follower};
 
 /// A model's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,8 @@ struct Inner {
     hive_id: HiveId,
     demo_dir: PathBuf,
     cache: HubCache,
+    hub: HubConfig,
+    flights: Mutex<BTreeMap<Key, Arc<Flight>>>,
     catalog: Mutex<Catalog>,
     leases: Mutex<BTreeMap<Key, usize>>,
     /// What the demo model's header says; it is the same for as long as this
@@ -114,6 +121,8 @@ impl Models {
                 hive_id,
                 demo_dir,
                 cache: HubCache::new(hub.cache_dir.clone()),
+                hub,
+                flights: Mutex::default(),
                 catalog: Mutex::new(Catalog::open(catalog)?),
                 leases: Mutex::default(),
                 demo_info: OnceLock::new(),
@@ -216,7 +225,15 @@ impl Models {
         workers: &[WorkerRecord],
     ) -> ModelRecord {
         let Inner { hive_id, cache, .. } = &*self.inner;
-        record::record(row, hive_id, cache, record::users(&row.key(), rows, cache, workers))
+        let key = row.key();
+        let mut record =
+            record::record(row, hive_id, cache, record::users(&key, rows, cache, workers));
+        if let Some(flight) = lock(&self.inner.flights).get(&key) {
+            record.state = ModelState::Downloading;
+            record.progress = flight.seen.borrow().progress.clone().or(record.progress);
+            record.error = None;
+        }
+        record
     }
 
     async fn plain(
@@ -316,13 +333,18 @@ impl Models {
     }
 
     fn busy(&self) -> BTreeSet<Key> {
-        BTreeSet::new()
+        lock(&self.inner.flights).keys().cloned().collect()
     }
 
     /// Blocks.
     fn remove(&self, row: &Row, record: &ModelRecord) -> Result<ModelRecord, ApiError> {
         let Inner { cache, catalog, leases, .. } = &*self.inner;
         let leases = lock(leases);
+        if self.busy().contains(&row.key()) {
+            let message = format!("model {} is being downloaded", row.id);
+            return Err(ApiError::new(ErrorCode::Conflict, message)
+                .with_hint("cancel its job first: rbee-keeper job list --state running"));
+        }
         if let Some(refusal) = in_use(record, leases.contains_key(&row.key())) {
             return Err(refusal);
         }

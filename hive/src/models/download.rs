@@ -45,7 +45,15 @@ impl Models {
                     _ => Err(why),
                 };
             }
-            Err(error) => return Err(error),
+            // A token that could not be used is the likely cause.
+            Err(error) => {
+                return Err(match warning {
+                    Some(warning) if error.code.as_str() != "hub_dishonest" => {
+                        error.with_hint(warning)
+                    }
+                    _ => error,
+                });
+            }
         };
         let row = unfinished(model, revision, &wanted);
         let follower = self.join(row, revision, wanted).await?;

@@ -23,13 +23,13 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-pub const REPO: &str = "org/repo";
-pub const TOKEN: &str = "hf_test_token_0123456789";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const REPO: &str = "org/repo";
+pub(crate) const TOKEN: &str = "hf_test_token_0123456789";
 
 /// One way of misbehaving.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Honest,
     /// So many transfers break off after so many bytes.
     CutsAfter {
@@ -56,27 +56,33 @@ pub enum Manner {
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub path: String,
-    pub range: Option<String>,
-    pub authorization: Option<String>,
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) range: Option<String>,
+    pub(crate) authorization: Option<String>,
 }
 
-pub struct Shared {
-    files: BTreeMap<String, Bytes>,
+pub(crate) struct Shared {
+    files: BTreeMap<String, File>,
     manner: Mutex<Manner>,
     seen: Mutex<Vec<Seen>>,
     cdn: SocketAddr,
 }
 
-/// The hub, and the other origin that it keeps large files on.
 #[derive(Clone)]
-pub struct Double {
-    pub shared: Arc<Shared>,
-    pub url: String,
+struct File {
+    bytes: Bytes,
+    sha256: String,
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+/// The hub, and the other origin that it keeps large files on.
+#[derive(Clone)]
+pub(crate) struct Double {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) url: String,
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let mut hex = String::new();
     for byte in Sha256::digest(bytes) {
         write!(hex, "{byte:02x}").unwrap();
@@ -85,13 +91,16 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Double {
-    pub async fn serve(files: &[(&str, &[u8])]) -> Self {
+    pub(crate) async fn serve(files: &[(&str, &[u8])]) -> Self {
         let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
         let (hub, cdn) = (bind().await.unwrap(), bind().await.unwrap());
         let shared = Arc::new(Shared {
             files: files
                 .iter()
-                .map(|(name, bytes)| ((*name).to_owned(), Bytes::copy_from_slice(bytes)))
+                .map(|(name, bytes)| {
+                    let file = File { bytes: Bytes::copy_from_slice(bytes), sha256: sha256(bytes) };
+                    ((*name).to_owned(), file)
+                })
                 .collect(),
             manner: Mutex::new(Manner::Honest),
             seen: Mutex::default(),
@@ -108,20 +117,20 @@ impl Double {
         Self { shared, url }
     }
 
-    pub fn behave(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
     }
 
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.shared.seen.lock().unwrap().clear();
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
     /// Bytes of files that were asked for, one-byte looks aside.
-    pub fn asked_bytes(&self) -> u64 {
+    pub(crate) fn asked_bytes(&self) -> u64 {
         let range = |seen: &Seen| {
             let (first, last) = seen.range.as_ref()?.strip_prefix("bytes=")?.split_once('-')?;
             Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
@@ -146,7 +155,7 @@ async fn answer(shared: Arc<Shared>, is_cdn: bool, request: Request) -> Response
     let path = seen.path.clone();
     if is_cdn {
         return match path.strip_prefix("/cdn/").and_then(|name| shared.files.get(name)) {
-            Some(bytes) => transfer(&shared, &manner, bytes.clone(), request.headers()),
+            Some(file) => transfer(&shared, &manner, file, request.headers()),
             None => StatusCode::NOT_FOUND.into_response(),
         };
     }
@@ -162,7 +171,7 @@ async fn answer(shared: Arc<Shared>, is_cdn: bool, request: Request) -> Response
         }
         if let Some(name) = path.strip_prefix(&format!("/{REPO}/resolve/{revision}/")) {
             return match shared.files.get(name) {
-                Some(bytes) => resolve(&shared, &manner, name, bytes, request.method()),
+                Some(file) => resolve(&shared, &manner, name, file, request.method()),
                 None => {
                     (StatusCode::NOT_FOUND, [("x-error-code", "EntryNotFound")]).into_response()
                 }
@@ -172,11 +181,10 @@ async fn answer(shared: Arc<Shared>, is_cdn: bool, request: Request) -> Response
     (StatusCode::NOT_FOUND, [("x-error-code", "RepoNotFound")]).into_response()
 }
 
-fn list(files: &BTreeMap<String, Bytes>) -> Value {
+fn list(files: &BTreeMap<String, File>) -> Value {
     let siblings: Vec<Value> = files
         .iter()
-        .map(|(name, bytes)| {
-            let sha256 = sha256(bytes);
+        .map(|(name, File { bytes, sha256 })| {
             json!({
                 "rfilename": name, "size": bytes.len(), "blobId": &sha256[..40],
                 "lfs": {"sha256": sha256, "size": bytes.len(), "pointerSize": 130},
@@ -191,13 +199,7 @@ fn list(files: &BTreeMap<String, Bytes>) -> Value {
 
 /// As the hub does for a file of git-lfs: its headers on a redirect to the
 /// place that has the bytes.
-fn resolve(
-    shared: &Shared,
-    manner: &Manner,
-    name: &str,
-    bytes: &Bytes,
-    method: &Method,
-) -> Response {
+fn resolve(shared: &Shared, manner: &Manner, name: &str, file: &File, method: &Method) -> Response {
     if *manner == Manner::LoginPage && *method == Method::GET {
         return ([(header::CONTENT_TYPE, "text/html")], "<html>Please log in</html>")
             .into_response();
@@ -208,22 +210,22 @@ fn resolve(
     };
     let etag = match manner {
         Manner::Etag(etag) => etag.clone(),
-        _ => sha256(bytes),
+        _ => file.sha256.clone(),
     };
     Response::builder()
         .status(StatusCode::FOUND)
         .header(header::LOCATION, location)
         .header("x-repo-commit", COMMIT)
         .header("x-linked-etag", format!("\"{etag}\""))
-        .header("x-linked-size", bytes.len())
+        .header("x-linked-size", file.bytes.len())
         .header(header::ACCEPT_RANGES, "bytes")
         .header(header::CONTENT_LENGTH, 0)
         .body(Body::empty())
         .unwrap()
 }
 
-fn transfer(shared: &Shared, manner: &Manner, bytes: Bytes, headers: &HeaderMap) -> Response {
-    let mut bytes = bytes;
+fn transfer(shared: &Shared, manner: &Manner, file: &File, headers: &HeaderMap) -> Response {
+    let mut bytes = file.bytes.clone();
     if *manner == Manner::Grows {
         bytes = [&bytes[..], b"more"].concat().into();
     }
@@ -250,7 +252,7 @@ fn transfer(shared: &Shared, manner: &Manner, bytes: Bytes, headers: &HeaderMap)
         .status(status)
         .header(header::CONTENT_LENGTH, body.len())
         .header(header::ACCEPT_RANGES, "bytes")
-        .header(header::ETAG, format!("\"{}\"", sha256(&bytes)));
+        .header(header::ETAG, format!("\"{}\"", file.sha256));
     let response = match status {
         StatusCode::PARTIAL_CONTENT => {
             response.header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{total}"))

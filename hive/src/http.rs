@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     routing::{get, post},
 };
 use daemon::{
@@ -18,12 +18,14 @@ use daemon::{
     door::Door,
     feed::Feed,
     jobs::Jobs,
+    metrics,
     refusal::{method_not_allowed, route_not_found},
     shutdown::Shutdown,
 };
 use protocol::{
-    ApiError, ErrorCode,
+    ApiError, ErrorCode, WorkerId,
     fleet::{BuildInfo, Capabilities, Health},
+    logs::{LogPage, LogQuery},
     routes,
 };
 use serde_json::{Value, json};
@@ -47,16 +49,22 @@ impl Stop {
 /// All routes, behind the door.
 pub(crate) fn router(hive: Arc<Hive>, jobs: &Jobs, feed: &Feed, stop: &Stop, door: Door) -> Router {
     let devices = hive.devices.clone();
+    let fleet = feed.clone();
     let router = Router::new()
         .route(routes::HEALTH, get(health))
         .route(routes::BUILD_INFO, get(build_info))
         .route(routes::CAPABILITIES, get(capabilities).with_state(devices))
         .route(routes::SHUTDOWN, post(shutdown).with_state(stop.clone()))
+        .merge(feed.metrics().routes("hive", move |numbers| {
+            metrics::sample_workers(numbers, &fleet);
+            metrics::sample_devices(numbers, &fleet);
+        }))
+        .route(routes::WORKER_LOGS_PATTERN, get(worker_logs).with_state(hive.clone()))
         .merge(feed.routes(stop.shutdown.clone()))
         .merge(jobs.routes(hive))
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed);
-    door.guard(router)
+    feed.metrics().watch(door.guard(router))
 }
 
 async fn health() -> Json<Health> {
@@ -69,6 +77,20 @@ async fn build_info() -> Json<BuildInfo> {
 
 async fn capabilities(State(devices): State<Devices>) -> Json<Capabilities> {
     Json(devices.capabilities())
+}
+
+async fn worker_logs(
+    State(hive): State<Arc<Hive>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<LogPage>, Refusal> {
+    let query = LogQuery::parse(&query)?;
+    Ok(Json(hive.worker_logs(&worker_id(&id)?, &query).await?))
+}
+
+fn worker_id(id: &str) -> Result<WorkerId, ApiError> {
+    id.parse()
+        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))
 }
 
 /// Answers, then drains: the connection that asked is let finish like all

@@ -6,11 +6,13 @@
 //! because it restarts itself: `workers` says how they are adopted.
 
 mod devices;
+mod direct;
 mod http;
 mod models;
 mod operations;
 mod server;
 mod workers;
 
+pub use direct::Direct;
 pub use models::{CatalogError, HubConfig};
 pub use server::{KIND, Server, ServerConfig, StartError};

@@ -4,6 +4,7 @@
 //! time is told in the job, step by step.
 
 mod delete;
+mod logs;
 mod model;
 mod spawn;
 
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::{
     devices::{Devices, choice},
     models::Models,
-    workers::Workers,
+    workers::{Launcher, Workers},
 };
 
 /// The hive as its operations see it.
@@ -29,6 +30,7 @@ pub(crate) struct Hive {
     pub(crate) id: HiveId,
     pub(crate) devices: Devices,
     pub(crate) workers: Workers,
+    pub(crate) launcher: Launcher,
     pub(crate) models: Models,
 }
 
@@ -68,7 +70,7 @@ impl Execute for Hive {
 
 impl Hive {
     /// What is wrong with an operation before anything is done.
-    fn check(&self, operation: &HiveOperation) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, operation: &HiveOperation) -> Result<(), ApiError> {
         if let Some(id) = operation.hive_id() {
             self.check_is_me(id)?;
         }

@@ -17,15 +17,16 @@ use daemon::{
     server::{BindError, HttpServer},
 };
 use protocol::{
-    HiveId,
+    HiveId, Timestamp,
     fleet::{FeedEvent, HiveRecord, HiveState},
 };
 use secrecy::SecretString;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     devices::Devices,
+    direct::Direct,
     http::{self, Stop},
     models::{CatalogError, HubConfig, Models},
     operations::Hive,
@@ -38,6 +39,8 @@ pub const KIND: &str = "rbee-hive";
 const JOBS_GRACE: Duration = Duration::from_secs(5);
 /// Answers that are being sent may finish for this long after that.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
+/// Its queen judges a hive by what it says, and counts 10 s of silence as late.
+const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(4);
 /// How often ended jobs are looked through for those that are too old.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
@@ -147,6 +150,7 @@ pub struct Server {
     jobs: Jobs,
     workers: Workers,
     stop: Stop,
+    direct: Direct,
     /// Given back last, so that the next hive finds nothing of this one.
     instance: Instance,
     /// Ends the tasks and threads that are still there.
@@ -169,7 +173,9 @@ impl Server {
 
         let background = CancellationToken::new();
         let feed = Feed::new();
-        feed.publish(FeedEvent::Hive(record(&config.hive_id, local_addr).into()));
+        let own = record(&config.hive_id, local_addr);
+        feed.publish(FeedEvent::Hive(own.clone().into()));
+        tokio::spawn(live(feed.clone(), own, background.clone(), daemon::now));
         let path = hive_dir.join("jobs.sqlite");
         let jobs = Jobs::open(&path, "hive", config.retention, feed.clone())
             .await
@@ -192,21 +198,37 @@ impl Server {
             ports_first: config.worker_ports_first,
         };
         let workers =
-            Workers::start(launcher, config.worker_drain, feed.clone(), background.clone()).await;
+            Workers::start(launcher.clone(), config.worker_drain, feed.clone(), background.clone())
+                .await;
 
         let stop = Stop::default();
         let door = Door::new(config.token.as_ref());
-        let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), models };
-        let router = http::router(Arc::new(hive), &jobs, &feed, &stop, door);
+        let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), launcher, models };
+        let hive = Arc::new(hive);
+        let direct = Direct { hive: Arc::clone(&hive), feed: feed.clone() };
+        let router = http::router(hive, &jobs, &feed, &stop, door);
         let http = HttpServer::serve(listener, router).map_err(system("its own address"))?;
         instance.publish(local_addr)?;
         tracing::info!(%local_addr, "serving");
-        Ok(Self { http, jobs, workers, stop, instance, background: background.drop_guard() })
+        Ok(Self {
+            http,
+            jobs,
+            workers,
+            stop,
+            direct,
+            instance,
+            background: background.drop_guard(),
+        })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.http.local_addr()
+    }
+
+    /// The way in for the same process.
+    pub fn direct(&self) -> Direct {
+        self.direct.clone()
     }
 
     /// Resolves when `POST /v1/shutdown` was called.
@@ -233,7 +255,7 @@ impl Server {
     }
 
     async fn close_with(self, stops_workers: bool) {
-        let Self { http, jobs, workers, stop, instance, background } = self;
+        let Self { http, jobs, workers, stop, direct: _, instance, background } = self;
         // Ends the feed's streams, which would hold the listener open.
         stop.shutdown.ask();
         jobs.drain(JOBS_GRACE).await;
@@ -257,9 +279,28 @@ fn record(id: &HiveId, local_addr: SocketAddr) -> HiveRecord {
         url: BaseUrl::from(local_addr).to_string(),
         state: HiveState::Ready,
         version: Some(daemon::build::VERSION.to_owned()),
-        // The queen's to fill in.
-        last_seen_at: None,
+        last_seen_at: Some(daemon::now()),
         reason: None,
+    }
+}
+
+/// Says now and then that the hive is there: where nothing changes, the feed
+/// would be silent.
+async fn live(
+    feed: Feed,
+    record: HiveRecord,
+    stop: CancellationToken,
+    now: impl Fn() -> Timestamp,
+) {
+    let mut ticks = interval(SIGN_OF_LIFE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let now = HiveRecord { last_seen_at: Some(now()), ..record.clone() };
+        feed.publish(FeedEvent::Hive(now.into()));
     }
 }
 
@@ -272,5 +313,27 @@ async fn prune(jobs: Jobs, retention: Retention, stop: CancellationToken) {
         if let Err(error) = jobs.prune(retention).await {
             tracing::warn!(%error, "cannot forget old jobs");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hive_where_nothing_happens_is_heard_of_every_four_seconds() {
+        let feed = Feed::new();
+        let stop = CancellationToken::new();
+        let record = record(&HiveId::localhost(), SocketAddr::from(([127, 0, 0, 1], 9000)));
+        let began = tokio::time::Instant::now();
+        let wall = move || Timestamp::UNIX_EPOCH + began.elapsed();
+        tokio::spawn(live(feed.clone(), record, stop, wall));
+        let mut said = feed.subscribe();
+        for _ in 0..3 {
+            timeout(Duration::from_secs(5), said.changed()).await.unwrap().unwrap();
+        }
+        assert_eq!(feed.fleet().hives[&HiveId::localhost()].state, HiveState::Ready);
     }
 }

@@ -51,6 +51,11 @@ impl FleetHandle {
         self.change(|registry| registry.hive_at(id, url));
     }
 
+    /// The machine is known and cannot be reached by us.
+    pub fn hive_out_of_reach(&self, id: &HiveId, reason: &str) {
+        self.change(|registry| registry.hive_out_of_reach(id, reason));
+    }
+
     /// A process of the machine's daemon was launched.
     pub fn hive_starting(&self, id: &HiveId) {
         self.change(|registry| registry.hive_starting(id));

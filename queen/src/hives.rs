@@ -1,6 +1,10 @@
 //! The way to a hive: an HTTP connection for operations, its feed for what is
 //! going on there, and, on this machine, its process.
 
+mod capabilities;
+#[cfg(feature = "local-hive")]
+mod embedded;
+mod link;
 mod local;
 mod remote;
 
@@ -9,21 +13,32 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use client::{FeedItem, FeedOptions};
-use config::Paths;
+use config::{Paths, Reach};
 use daemon::{
     jobs::{Failure, JobHandle},
     shutdown::Shutdown,
 };
+use futures::StreamExt;
 use protocol::{
     ApiError, ErrorCode, HiveId,
-    fleet::{HiveRecord, HiveState},
+    fleet::{FeedEvent, HiveRecord, HiveState},
     suggest::nearest,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use secrecy::SecretString;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
-pub use self::remote::RemoteHive;
+use self::{capabilities::Notebook, local::LocalMachine, remote::RemoteHive};
+pub use self::{
+    capabilities::Refreshed,
+    link::{HiveLink, News, list},
+};
 use crate::fleet::FleetHandle;
+
+/// Why a hive that is configured for ssh is offline.
+const OVER_SSH: &str = "reached over ssh, which this version cannot do yet";
 
 /// All hives the queen knows, and their links. Cheap to clone.
 #[derive(Clone)]
@@ -36,12 +51,13 @@ struct Shared {
     links: Mutex<HashMap<HiveId, Link>>,
     tasks: TaskTracker,
     shutdown: Shutdown,
-    local: local::LocalProcess,
+    local: LocalMachine,
+    notebook: Notebook,
 }
 
 /// A hive's address, and the task that follows its feed.
 struct Link {
-    hive: RemoteHive,
+    hive: Arc<dyn HiveLink>,
     stop_following: CancellationToken,
 }
 
@@ -53,6 +69,7 @@ impl Hives {
         config: &config::Config,
         queen_url: &str,
         shutdown: Shutdown,
+        hive_token: Option<SecretString>,
     ) -> Result<Self, ApiError> {
         let localhost = HiveId::localhost();
         let shared = Shared {
@@ -60,55 +77,78 @@ impl Hives {
             links: Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown,
-            local: local::LocalProcess::new(paths, queen_url),
+            local: LocalMachine::new(paths, config, queen_url, hive_token),
+            notebook: Notebook::new(paths),
         };
         let hives = Self { shared: Arc::new(shared) };
         hives.shared.fleet.hive_at(&localhost, &format!("http://{}", config.hive.address));
         for (id, entry) in &config.hives {
-            if let Some(url) = &entry.url {
-                hives.connect(id, url.as_str())?;
+            match &entry.reach {
+                Reach::Http { url, token_file } => {
+                    let token = token_file.as_deref().map(config::read_token).transpose();
+                    let token = token.map_err(|error| {
+                        let message = format!("hive '{id}' ({}): {error}", entry.origin);
+                        ApiError::new(ErrorCode::HiveUnreachable, message)
+                    })?;
+                    hives.connect(Arc::new(RemoteHive::new(id.clone(), url.as_str(), token)?));
+                }
+                Reach::Ssh(target) => {
+                    hives.shared.fleet.hive_at(id, &target.to_string());
+                    hives.shared.fleet.hive_out_of_reach(id, OVER_SSH);
+                }
             }
         }
         // A hive outlives the queen that started it.
-        if let Some(url) = hives.shared.local.running()? {
-            hives.connect(&localhost, &url)?;
+        if let Some(hive) = hives.shared.local.running()? {
+            hives.connect(hive);
         }
         Ok(hives)
     }
 
-    /// Follows the hive's feed from now on, at this address.
-    fn connect(&self, id: &HiveId, url: &str) -> Result<(), ApiError> {
-        let hive = RemoteHive::new(id.clone(), url)?;
-        self.shared.fleet.hive_at(id, url);
-        self.shared.fleet.hive_starting(id);
+    /// Follows the hive's feed from now on.
+    fn connect(&self, hive: Arc<dyn HiveLink>) {
+        let id = hive.id().clone();
+        self.shared.fleet.hive_at(&id, hive.url());
+        self.shared.fleet.hive_starting(&id);
         let stop_following = CancellationToken::new();
         let task = follow(
-            hive.clone(),
+            Arc::clone(&hive),
             self.shared.fleet.clone(),
+            self.shared.notebook.clone(),
             stop_following.clone(),
             self.shared.shutdown.clone(),
         );
         self.shared.tasks.spawn(task);
         let link = Link { hive, stop_following };
-        if let Some(old) = self.links().insert(id.clone(), link) {
+        if let Some(old) = self.links().insert(id, link) {
             old.stop_following.cancel();
         }
-        Ok(())
     }
 
     /// The link to a hive that was started or configured.
-    pub fn link(&self, id: &HiveId) -> Result<RemoteHive, ApiError> {
+    pub fn link(&self, id: &HiveId) -> Result<Arc<dyn HiveLink>, ApiError> {
         if let Some(link) = self.links().get(id) {
-            return Ok(link.hive.clone());
+            return Ok(Arc::clone(&link.hive));
         }
-        self.record(id)?;
+        let record = self.record(id)?;
+        if let Some(reason) = record.reason.filter(|reason| reason == OVER_SSH) {
+            let message = format!("hive '{id}' cannot be reached: {reason}");
+            return Err(ApiError::new(ErrorCode::HiveUnreachable, message)
+                .with_hint("give it a Url in hives.conf, such as that of an ssh tunnel"));
+        }
         Err(ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}' is not running"))
             .with_hint(format!("rbee-keeper hive start {id}")))
     }
 
+    /// Asks a hive for what it has, and writes it to `capabilities.yaml`.
+    pub async fn refresh_capabilities(&self, id: &HiveId) -> Result<Refreshed, ApiError> {
+        let hive = self.link(id)?;
+        self.shared.notebook.refresh(&*hive).await
+    }
+
     /// All links there are.
-    pub fn all(&self) -> Vec<RemoteHive> {
-        let mut hives: Vec<_> = self.links().values().map(|link| link.hive.clone()).collect();
+    pub fn all(&self) -> Vec<Arc<dyn HiveLink>> {
+        let mut hives: Vec<_> = self.links().values().map(|link| Arc::clone(&link.hive)).collect();
         hives.sort_by(|a, b| a.id().cmp(b.id()));
         hives
     }
@@ -141,25 +181,27 @@ impl Hives {
             return Err(local::only_here(id, "start").into());
         }
         // Two jobs that start it at the same time start it once.
-        let _starting = self.shared.local.starting().await;
-        let url = match self.shared.local.running()? {
+        let mut machine = self.shared.local.hold().await;
+        let url = match self.running_link(id)? {
             Some(url) => {
                 job.narrate("hive_start", format!("hive '{id}' runs already at {url}")).await;
                 url
             }
             None => {
                 self.shared.fleet.hive_starting(id);
-                let started = self.shared.local.start(job).await;
-                if started.is_err() {
-                    self.shared.fleet.hive_stopped(id);
+                match self.shared.local.start(&mut machine, job).await {
+                    Ok(hive) => {
+                        let url = hive.url().to_owned();
+                        self.connect(hive);
+                        url
+                    }
+                    Err(error) => {
+                        self.shared.fleet.hive_stopped(id);
+                        return Err(error);
+                    }
                 }
-                started?
             }
         };
-        let linked = self.links().get(id).map(|link| link.hive.url().to_owned());
-        if linked.as_deref() != Some(&url) {
-            self.connect(id, &url)?;
-        }
         let live = self.shared.fleet.feed().wait_for(|fleet| {
             fleet.hives.get(id).filter(|hive| hive.state == HiveState::Ready).cloned()
         });
@@ -179,29 +221,54 @@ impl Hives {
         }
     }
 
+    /// The address of the hive of this machine, if it runs; one that somebody
+    /// else started is linked on the way.
+    fn running_link(&self, id: &HiveId) -> Result<Option<String>, ApiError> {
+        let linked = self.links().get(id).map(|link| link.hive.url().to_owned());
+        match self.shared.local.running()? {
+            // The hive in this process is no process of its own.
+            None if self.shared.local.is_embedded() => Ok(linked),
+            None => Ok(None),
+            Some(hive) => {
+                let url = hive.url().to_owned();
+                if linked.as_ref() != Some(&url) {
+                    self.connect(hive);
+                }
+                Ok(Some(url))
+            }
+        }
+    }
+
     /// Stops the hive of this machine with its workers.
     pub async fn stop(&self, id: &HiveId, job: &JobHandle) -> Result<(), Failure> {
         self.record(id)?;
         if !id.is_localhost() {
             return Err(local::only_here(id, "stop").into());
         }
-        let _starting = self.shared.local.starting().await;
+        let mut machine = self.shared.local.hold().await;
         if let Some(link) = self.links().remove(id) {
             link.stop_following.cancel();
         }
-        let stopped = self.shared.local.stop().await;
+        let stopped = self.shared.local.stop(&mut machine).await;
         self.shared.fleet.hive_stopped(id);
         let how = stopped?;
         job.narrate("hive_stop", format!("hive '{id}' {how}")).await;
         Ok(())
     }
 
-    /// Stops the hive of this machine as the queen leaves.
-    pub async fn stop_local(&self) {
+    /// Stops the hive of this machine as the queen leaves, or leaves it and
+    /// its workers to the next queen.
+    pub async fn leave_local(&self, keep: bool) {
+        let mut machine = self.shared.local.hold().await;
         if let Some(link) = self.links().remove(&HiveId::localhost()) {
             link.stop_following.cancel();
         }
-        match self.shared.local.stop().await {
+        let left = if keep {
+            self.shared.local.leave(&mut machine).await
+        } else {
+            self.shared.local.stop(&mut machine).await
+        };
+        match left {
             Ok(how) => tracing::info!("the local hive {how}"),
             Err(error) => tracing::warn!(%error, "the local hive could not be stopped"),
         }
@@ -219,23 +286,37 @@ impl Hives {
     }
 }
 
-async fn follow(hive: RemoteHive, fleet: FleetHandle, stop: CancellationToken, shutdown: Shutdown) {
-    let mut feed = hive.daemon().feed(FeedOptions::default());
+async fn follow(
+    hive: Arc<dyn HiveLink>,
+    fleet: FleetHandle,
+    notebook: Notebook,
+    stop: CancellationToken,
+    shutdown: Shutdown,
+) {
+    // One at a time, and beside the feed: what a hive has is for people, and
+    // what happens there is not to wait for it.
+    let mut _refreshing;
+    let mut news = hive.news();
     loop {
         let item = tokio::select! {
             () = stop.cancelled() => return,
             () = shutdown.asked() => return,
-            item = feed.next_item() => item,
+            item = news.next() => item,
         };
         match item {
-            Some(FeedItem::Event(event)) => fleet.hive_says(hive.id(), &event),
-            Some(FeedItem::Disconnected { error, .. }) => {
-                fleet.hive_unreachable(hive.id(), &error.one_line());
+            Some(News::Said(event)) => {
+                fleet.hive_says(hive.id(), &event);
+                if matches!(event, FeedEvent::Snapshot(_)) {
+                    let (hive, notebook) = (Arc::clone(&hive), notebook.clone());
+                    let refresh = async move {
+                        if let Err(error) = notebook.refresh(&*hive).await {
+                            tracing::warn!(hive = %hive.id(), %error, "it does not say what it has");
+                        }
+                    };
+                    _refreshing = AbortOnDropHandle::new(tokio::spawn(refresh));
+                }
             }
-            Some(FeedItem::Undecodable { name, error }) => {
-                tracing::warn!(hive = %hive.id(), name, error, "a hive's message cannot be read");
-            }
-            Some(FeedItem::Connected) => {}
+            Some(News::Unreachable(reason)) => fleet.hive_unreachable(hive.id(), &reason),
             None => return,
         }
     }

@@ -5,15 +5,23 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     routing::{get, post},
 };
-use daemon::{Refusal, feed::Feed, jobs::Jobs, refusal, shutdown::Shutdown};
+use daemon::{
+    Refusal,
+    feed::Feed,
+    jobs::Jobs,
+    metrics::{self, Metrics},
+    refusal,
+    shutdown::Shutdown,
+};
 use http::HeaderMap;
 use protocol::{
     ApiError, ErrorCode,
     fields::read_body,
     fleet::{BuildInfo, Health, Heartbeat, HeartbeatAnswer},
+    logs::{LogPage, LogQuery},
     routes,
 };
 use serde_json::{Value, json};
@@ -42,11 +50,24 @@ pub fn router(
         .route(routes::SHUTDOWN, post(shut_down))
         .route(routes::WORKER_HEARTBEAT, post(worker_heartbeat))
         .route(routes::HIVE_HEARTBEAT, post(hive_heartbeat))
-        .with_state(Routes { fleet, shutdown: shutdown.clone(), keep_hives });
-    own.merge(jobs.routes(operations))
+        .with_state(Routes { fleet: fleet.clone(), shutdown: shutdown.clone(), keep_hives });
+    let logs = get(worker_logs).with_state(operations.clone());
+    own.route(routes::WORKER_LOGS_PATTERN, logs)
+        .merge(feed.metrics().routes("queen", move |metrics| sample(metrics, &fleet)))
+        .merge(jobs.routes(operations))
         .merge(feed.routes(shutdown))
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
+}
+
+/// What is looked up for every scrape.
+fn sample(metrics: &Metrics, fleet: &FleetHandle) {
+    let feed = fleet.feed();
+    metrics::sample_hives(metrics, feed);
+    metrics::sample_workers(metrics, feed);
+    let waiting = feed.look(|fleet| fleet.queen.as_ref().map_or(0, |queen| queen.queued));
+    metrics.set(&metrics::WAITING_REQUESTS, &[], waiting.into());
+    metrics.count_is(&metrics::HEARTBEATS_IGNORED, &[], fleet.heartbeats_ignored());
 }
 
 async fn health(State(routes): State<Routes>) -> Result<Json<Health>, Refusal> {
@@ -88,11 +109,24 @@ async fn worker_heartbeat(
 ) -> Result<Json<HeartbeatAnswer>, Refusal> {
     let body = daemon::body::read_json(&headers, body).await?;
     let heartbeat: Heartbeat = read_body("worker-heartbeat", &body)?;
+    routes.fleet.feed().metrics().count(&metrics::HEARTBEATS_RECEIVED, &[]);
     routes.fleet.heartbeat(&heartbeat)?;
     Ok(Json(HeartbeatAnswer {
         status: "ok".to_owned(),
         message: format!("Heartbeat received from worker {}", heartbeat.worker_id),
     }))
+}
+
+async fn worker_logs(
+    State(operations): State<Arc<Operations>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<LogPage>, Refusal> {
+    let query = LogQuery::parse(&query)?;
+    let id = id
+        .parse()
+        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))?;
+    Ok(Json(operations.worker_logs(&id, &query).await?))
 }
 
 /// Deprecated: a hive is judged by its feed. Old ones are answered politely.

@@ -18,4 +18,7 @@ pub mod server;
 pub use server::{Server, ServerConfig, StartError};
 
 /// Cargo features of this build, as `GET /v1/build-info` names them.
-pub const FEATURES: &[&str] = &[];
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "local-hive")]
+    "local-hive",
+];

@@ -39,6 +39,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     config::paths::create_private_dir(&log_dir)
         .with_context(|| format!("cannot make {}", log_dir.display()))?;
     let _log = daemon::logging::to_files(&log_dir, KIND)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+        say(&format!("{KIND}: warning: {warning}"));
+    }
     let nonce = Nonce::from_env();
     let server =
         Server::start(ServerConfig { paths, config, address: args.address, nonce }).await?;

@@ -12,12 +12,16 @@ use daemon::{
 use futures::future::BoxFuture;
 use protocol::{
     ApiError, ErrorCode,
-    fleet::Fleet,
+    fleet::Snapshot,
     operation::{Operation, QueenOperation, Target},
 };
 use serde_json::json;
 
-use crate::{fleet::FleetHandle, hives::Hives, scheduler::SchedulerHandle};
+use crate::{
+    fleet::FleetHandle,
+    hives::{Hives, Refreshed},
+    scheduler::SchedulerHandle,
+};
 
 /// Carries out operations.
 pub struct Operations {
@@ -106,9 +110,8 @@ impl Operations {
     }
 
     async fn status(&self, job: &JobHandle) -> Result<(), Failure> {
-        let fleet = self.fleet.snapshot();
-        let result = json!(fleet.snapshot());
-        job.result(summary(&fleet), result).await;
+        let snapshot = self.feed().snapshot();
+        job.result(summary(&snapshot), json!(snapshot)).await;
         Ok(())
     }
 
@@ -143,8 +146,11 @@ impl Operations {
         id: &protocol::HiveId,
         job: &JobHandle,
     ) -> Result<(), Failure> {
-        let hive = self.hives.link(id)?;
-        let capabilities = job.unless_cancelled(hive.capabilities()).await??;
+        let refreshed = job.unless_cancelled(self.hives.refresh_capabilities(id)).await??;
+        let Refreshed { capabilities, unwritten } = refreshed;
+        if let Some(problem) = unwritten {
+            job.warn("hive_refresh_capabilities", problem).await;
+        }
         let line = count(capabilities.devices.len(), "device");
         job.result(line, json!(capabilities)).await;
         Ok(())
@@ -156,8 +162,8 @@ fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-fn summary(fleet: &Fleet) -> String {
-    let busy: u32 = fleet.workers.values().filter_map(|worker| worker.slots_busy).sum();
+fn summary(fleet: &Snapshot) -> String {
+    let busy: u32 = fleet.workers.iter().filter_map(|worker| worker.slots_busy).sum();
     format!(
         "{}, {}, {}, {} busy",
         count(fleet.hives.len(), "hive"),

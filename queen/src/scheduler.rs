@@ -9,7 +9,7 @@
 //!    └──▶ refused: queue_full           └──▶ refused: no_worker
 //! ```
 //!
-//! [`Scheduler`] decides and is pure: every method returns the effects on
+//! `Scheduler` decides and is pure: every method returns the effects on
 //! tickets. [`SchedulerHandle`] holds its lock and delivers them. A slot is a
 //! guard, so no path can leak one. Among the workers that fit, the least busy
 //! one is taken; among the waiting, the first who fits a free slot, so one

@@ -124,8 +124,10 @@ impl Server {
 
         let fleet = FleetHandle::new(feed.clone());
         let queen_url = format!("http://{local_addr}");
-        let hives = Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone())
-            .map_err(StartError::Hive)?;
+        let hive_token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
+        let hives =
+            Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone(), hive_token)
+                .map_err(StartError::Hive)?;
         let waiting_max = usize::try_from(config.queen.queue_limit).unwrap_or(usize::MAX);
         let scheduler = SchedulerHandle::new(fleet.clone(), waiting_max);
 
@@ -139,7 +141,7 @@ impl Server {
         let operations = Arc::new(Operations::new(fleet.clone(), hives.clone(), scheduler));
         let router =
             http::router(&jobs, operations, &feed, fleet, shutdown.clone(), keep_hives.clone());
-        let router = Door::new(token.as_ref()).guard(router);
+        let router = feed.metrics().watch(Door::new(token.as_ref()).guard(router));
         let http = HttpServer::serve(listener, router)?;
         instance.publish(local_addr)?;
         tracing::info!(%local_addr, "the queen serves");
@@ -162,9 +164,7 @@ impl Server {
     pub async fn close(self) {
         self.shutdown.ask();
         self.jobs.drain(self.drain).await;
-        if !self.keep_hives.is_set() {
-            self.hives.stop_local().await;
-        }
+        self.hives.leave_local(self.keep_hives.is_set()).await;
         self.hives.close().await;
         self.tasks.wait().await;
         self.http.close(STREAMS_GRACE).await;

@@ -1,1 +1,32 @@
-//! harness
+//! A fleet of real processes for one test, in the words of the domain.
+//!
+//! ```text
+//! Cluster ── its own directories, its own ports, its own copy of the programs
+//!    │  keeper(["infer", …])     the operator's program, as a script runs it
+//!    │  submit, read, raw        the documented wire, without our own client
+//!    │  record, processes, kill  the processes, each by what its record says
+//!    └─ Drop                     ends all of it, and fails if anything is left
+//! Script     what a worker says, how fast, and how it breaks
+//! Terminal   the dashboard on a terminal that a test can read
+//! wait_for   a condition, never a duration
+//! ```
+//!
+//! Nothing here builds a program and nothing signals a process by its name.
+
+mod api;
+mod cluster;
+mod keeper;
+mod processes;
+mod script;
+mod terminal;
+mod transcript;
+mod wait;
+
+pub use api::Answer;
+pub use cluster::{Cluster, Setup};
+pub use keeper::{Following, Output};
+pub use processes::Daemon;
+pub use script::Script;
+pub use terminal::Terminal;
+pub use transcript::Transcript;
+pub use wait::{PATIENCE, Seen, wait_for};

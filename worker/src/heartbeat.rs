@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use crate::phase::{Phase, Phases};
 
 const EVERY: Duration = Duration::from_secs(30);
+/// While tokens flow their rate is news, and so is that it has become none.
+const EVERY_WHILE_GENERATING: Duration = Duration::from_secs(2);
 /// Changes in quick succession are told together.
 const GATHER: Duration = Duration::from_millis(20);
 /// A queen that cannot be reached is tried again sooner than the next beat.
@@ -46,6 +48,7 @@ pub async fn beat(queen: Daemon, about: About, phases: Phases, shutdown: Shutdow
         number += 1;
         let heartbeat = heartbeat(&about, &phases, number);
         let pause = match queen.heartbeat(&heartbeat).await {
+            Ok(_) if heartbeat.details.tokens_per_second.is_some() => EVERY_WHILE_GENERATING,
             Ok(_) => EVERY,
             Err(error) => {
                 if error.api().is_some_and(|api| api.code == ErrorCode::StaleIncarnation) {

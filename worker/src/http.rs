@@ -18,7 +18,9 @@ use axum::{
 };
 use bytes::Bytes;
 use daemon::{
-    Refusal, body, refusal,
+    Refusal, body,
+    metrics::{self, Held, Metrics},
+    refusal,
     shutdown::Shutdown,
     sse::{self, Dialect},
 };
@@ -28,7 +30,7 @@ use protocol::{
     deadline::Deadline,
     fields::read_body,
     fleet::{BuildInfo, Health},
-    inference::InferenceRequest,
+    inference::{InferenceEvent, InferenceRequest},
     job::End as JobEnd,
     routes,
 };
@@ -38,6 +40,7 @@ use std::time::{Duration, Instant};
 use self::readers::{Readers, Reading};
 use crate::{
     generation::{Cursor, End, Entry, Prompt, RequestLog},
+    orphan::Contact,
     phase::Phases,
 };
 
@@ -49,10 +52,15 @@ struct Routes {
     phases: Phases,
     readers: Readers,
     shutdown: Shutdown,
+    contact: Contact,
+    numbers: Metrics,
 }
 
 /// All routes of a worker, without the guard at its door.
-pub fn router(phases: Phases, shutdown: Shutdown) -> Router {
+pub fn router(phases: Phases, shutdown: Shutdown, contact: Contact, numbers: &Metrics) -> Router {
+    let sampled = phases.clone();
+    let numbers = numbers.clone();
+    let scrape = numbers.routes("worker", move |numbers| sample(numbers, &sampled));
     Router::new()
         .route(routes::HEALTH, get(health))
         .route(routes::BUILD_INFO, get(build_info))
@@ -60,12 +68,25 @@ pub fn router(phases: Phases, shutdown: Shutdown) -> Router {
         .route(routes::INFERENCE, post(infer))
         .route(routes::INFERENCE_PATTERN, axum::routing::delete(cancel_or_acknowledge))
         .route(routes::INFERENCE_STREAM_PATTERN, get(resume))
+        .with_state(Routes { phases, readers: Readers::default(), shutdown, contact, numbers })
+        .merge(scrape)
         .fallback(refusal::route_not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
-        .with_state(Routes { phases, readers: Readers::default(), shutdown })
+}
+
+/// What is looked up for every scrape; there is nothing before the model is
+/// loaded.
+fn sample(numbers: &Metrics, phases: &Phases) {
+    let Ok(generator) = phases.generator() else { return };
+    let status = generator.status();
+    numbers.set(&metrics::SLOTS, &[], status.slots_total as f64);
+    numbers.set(&metrics::SLOTS_BUSY, &[], status.slots_busy as f64);
+    numbers.set(&metrics::WAITING_REQUESTS, &[], status.waiting as f64);
+    numbers.count_is(&metrics::TOKENS_GENERATED, &[], status.tokens_generated);
 }
 
 async fn health(State(routes): State<Routes>) -> Json<Health> {
+    routes.contact.made();
     Json(routes.phases.health())
 }
 
@@ -84,6 +105,7 @@ async fn infer(
     headers: HeaderMap,
     request_body: Body,
 ) -> Result<Response, Refusal> {
+    let arrived_at = Instant::now();
     let request_body = body::read_json(&headers, request_body).await?;
     let mut request: InferenceRequest = read_body("inference", &request_body)?;
     let deadline = deadline(&headers, request.deadline_ms)?;
@@ -101,7 +123,8 @@ async fn infer(
         submitted.await.map_err(|_| Refusal::new(ErrorCode::Internal, "submitting crashed"))??
     };
     let reading = routes.readers.begin(&generator, &id, outlives);
-    Ok(stream(&log, 0, &headers, reading))
+    let first_token = FirstToken { arrived_at, numbers: routes.numbers.clone() };
+    Ok(stream(&log, 0, &headers, reading, &routes.numbers, Some(first_token)))
 }
 
 /// The smaller of the header's and the body's deadline.
@@ -150,7 +173,7 @@ async fn resume(
         return Err(Refusal::new(ErrorCode::CursorInFuture, message));
     }
     let reading = routes.readers.begin(&generator, &id, true);
-    Ok(stream(&log, position, &headers, reading))
+    Ok(stream(&log, position, &headers, reading, &routes.numbers, None))
 }
 
 /// Ends a request that runs; forgets one that has ended.
@@ -179,15 +202,25 @@ fn stream(
     position: usize,
     headers: &HeaderMap,
     reading: Reading,
+    numbers: &Metrics,
+    first_token: Option<FirstToken>,
 ) -> Response {
     let reader = Reader {
         cursor: log.cursor(position),
         dialect: Dialect::of(headers),
         opened: false,
         closed: false,
+        first_token,
         _reading: reading,
+        _held: numbers.hold(&metrics::SSE_READERS, &[("stream", "inference")]),
     };
     sse::response(reader.chunks())
+}
+
+/// The first token of a request is still to come.
+struct FirstToken {
+    arrived_at: Instant,
+    numbers: Metrics,
 }
 
 /// A cursor over a request's log that turns what it finds into chunks.
@@ -196,8 +229,11 @@ struct Reader {
     dialect: Dialect,
     opened: bool,
     closed: bool,
+    /// Only the reader that brought the request waits for its first token.
+    first_token: Option<FirstToken>,
     /// Tells when nobody reads any more.
     _reading: Reading,
+    _held: Held,
 }
 
 impl Reader {
@@ -235,9 +271,19 @@ impl Reader {
     }
 
     fn write(&mut self, chunk: &mut String, entry: Entry) {
-        let data = match entry {
-            // An event holds nothing that JSON cannot express.
-            Entry::Event(event) => serde_json::to_string(&event).unwrap_or_default(),
+        match entry {
+            Entry::Event(event) => {
+                if matches!(event, InferenceEvent::Token { .. })
+                    && let Some(FirstToken { arrived_at, numbers }) = self.first_token.take()
+                {
+                    let waited = arrived_at.elapsed().as_secs_f64();
+                    numbers.observe(&metrics::FIRST_TOKEN, &[], waited);
+                }
+                // An event holds nothing that JSON cannot express.
+                let data = serde_json::to_string(&event).unwrap_or_default();
+                let position = self.cursor.position().to_string();
+                self.dialect.event(chunk, None, Some(&position), &data);
+            }
             Entry::End(end) => {
                 self.closed = true;
                 let end = match end {
@@ -245,10 +291,9 @@ impl Reader {
                     End::Error(error) => JobEnd::Error { error },
                     End::Cancelled => JobEnd::Cancelled,
                 };
-                end.to_string()
+                self.dialect.event(chunk, None, None, &end.to_string());
             }
-        };
-        self.dialect.event(chunk, None, &self.cursor.position().to_string(), &data);
+        }
     }
 }
 

@@ -5,11 +5,13 @@
 //! when the limits hold.
 
 use std::{
-    io::{self, BufReader, Read, Seek, SeekFrom},
-    path::Path,
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use candle_core::quantized::gguf_file::Content;
+use clap::Parser;
 use protocol::model::ModelInfo;
 
 use crate::{
@@ -21,17 +23,41 @@ use crate::{
 };
 
 /// The exit code of a process that refuses a file; `EX_DATAERR` of sysexits.
-pub const REFUSED: u8 = 65;
+const REFUSED: u8 = 65;
 /// What a worker takes beside its model: its code, its buffers, its threads.
 const OVERHEAD_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Prints what the header of a GGUF file says, as JSON, once stdin has ended.
+#[derive(Debug, Parser)]
+#[command(name = "llm-worker-rbee inspect")]
+struct Args {
+    /// The model: a GGUF file.
+    file: PathBuf,
+}
+
+/// The whole program, from the arguments behind `inspect`.
+pub fn main() -> ExitCode {
+    let args = Args::parse_from(std::env::args_os().skip(1));
+    let told = wait_for_leave().and_then(|()| match inspect(&args.file) {
+        Ok(info) => {
+            writeln!(io::stdout(), "{}", serde_json::to_string(&info)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            writeln!(io::stderr(), "{error}")?;
+            Ok(ExitCode::from(REFUSED))
+        }
+    });
+    told.unwrap_or(ExitCode::FAILURE)
+}
+
 /// Waits until whoever started this process lets it go on.
-pub fn wait_for_leave() -> io::Result<()> {
+fn wait_for_leave() -> io::Result<()> {
     io::copy(&mut io::stdin().lock().take(1), &mut io::sink()).map(drop)
 }
 
 /// Reads the header of `path`.
-pub fn inspect(path: &Path) -> Result<ModelInfo, LoadError> {
+fn inspect(path: &Path) -> Result<ModelInfo, LoadError> {
     read(path).map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 

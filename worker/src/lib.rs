@@ -11,7 +11,9 @@
 //!   generation  requests in, logs of tokens out
 //!   http        the worker's routes
 //!   heartbeat   tells the queen that it lives
+//!   orphan      leaves when its hive is gone
 //!   server      all of it as one value
+//!   program     the server with arguments around it
 //! ```
 //!
 //! A worker knows nothing of other workers, of catalogs or of downloads.
@@ -22,7 +24,9 @@ pub mod heartbeat;
 pub mod http;
 pub mod inspect;
 pub mod load;
+pub mod orphan;
 pub mod phase;
+pub mod program;
 pub mod sampling;
 pub mod server;
 pub mod template;

@@ -17,10 +17,12 @@ use client::Daemon;
 use config::{Instance, InstanceError, Nonce};
 use daemon::{
     door::Door,
+    metrics::Metrics,
     server::{BindError, HttpServer},
     shutdown::Shutdown,
 };
 use protocol::{DeviceId, HiveId, ModelRef};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +31,7 @@ use crate::{
     heartbeat::{self, About},
     http,
     load::{LoadProgress, Loaded},
+    orphan::{self, Contact},
     phase::{Identity, Phase, Phases},
 };
 
@@ -60,8 +63,13 @@ pub struct ServerConfig {
     pub port_first: u16,
     /// Whom to tell that it lives; nobody, when a person runs it by hand.
     pub queen_url: Option<String>,
+    /// What the queen asks of her callers.
+    pub queen_token: Option<SecretString>,
     /// Who launched it.
     pub nonce: Nonce,
+    /// How long it does without a hive; for ever, when a person runs it by
+    /// hand.
+    pub leave_without_hive: Option<Duration>,
     /// The size of the model's file.
     pub model_bytes: Option<u64>,
     /// How the model is loaded.
@@ -106,8 +114,11 @@ impl Server {
 
         let phases = Phases::new(config.identity, config.model_bytes);
         let shutdown = Shutdown::new();
-        let router = http::router(phases.clone(), shutdown.clone());
-        let http = HttpServer::serve(listener, Door::new(None).guard(router))?;
+        let contact = Contact::default();
+        let numbers = Metrics::new();
+        let router = http::router(phases.clone(), shutdown.clone(), contact.clone(), &numbers);
+        let router = numbers.watch(Door::new(None).guard(router));
+        let http = HttpServer::serve(listener, router)?;
         instance.publish(local_addr)?;
 
         let tasks = TaskTracker::new();
@@ -121,6 +132,11 @@ impl Server {
             let beat =
                 heartbeat::beat(queen.named("queen"), about, phases.clone(), shutdown.clone());
             tasks.spawn(beat);
+        }
+        if let Some(limit) = config.leave_without_hive {
+            let phases = phases.clone();
+            let idle = move || idle(phases.clone());
+            tasks.spawn(orphan::leave_when_forgotten(contact, limit, idle, shutdown.clone()));
         }
         tasks.spawn(load(config.load, phases.clone()));
         tasks.close();
@@ -166,6 +182,15 @@ impl Server {
         // A model that is still being loaded is not waited for.
         let _ = tokio::time::timeout(STREAMS_GRACE, self.tasks.wait()).await;
         drop(self.instance);
+    }
+}
+
+/// Resolves when nothing is generated.
+async fn idle(phases: Phases) {
+    if let Ok(generator) = phases.generator() {
+        let mut activity = generator.activity();
+        // A generator that is gone works on nothing.
+        let _ = activity.wait_for(|active| *active == 0).await;
     }
 }
 

@@ -201,7 +201,8 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-fn free_bytes(device: &DeviceRecord) -> Option<u64> {
+/// What it has free; `None` when it does not say.
+pub(crate) fn free_bytes(device: &DeviceRecord) -> Option<u64> {
     Some(device.memory_total_bytes?.saturating_sub(device.memory_used_bytes?))
 }
 

@@ -10,18 +10,20 @@
 //! asked on a thread of its own and hands over only its newest reading. A hung
 //! driver costs its GPUs their numbers and nobody else anything.
 //!
-//! Nothing here chooses a device; that is [`choice`].
+//! Nothing here chooses a device; that is [`choice`]. Whether a model fits is
+//! [`memory`]'s to say.
 
 pub(crate) mod choice;
 mod cpu;
 mod inventory;
+pub(crate) mod memory;
 mod nvml;
 
 use std::{io, thread, time::Duration};
 
 use daemon::feed::Feed;
 use protocol::{
-    HiveId, WorkerId,
+    DeviceId, HiveId, WorkerId,
     fleet::{Capabilities, DeviceRecord, FeedEvent},
 };
 use tokio::{
@@ -89,6 +91,11 @@ impl Devices {
     /// The devices as last read, the GPUs first.
     pub(crate) fn records(&self) -> Vec<DeviceRecord> {
         self.view.borrow().records.clone()
+    }
+
+    /// One device as last read.
+    pub(crate) fn record(&self, id: &DeviceId) -> Option<DeviceRecord> {
+        self.view.borrow().records.iter().find(|it| it.id == *id).cloned()
     }
 
     /// The answer to `GET /capabilities`.

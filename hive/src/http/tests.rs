@@ -30,9 +30,13 @@ impl Bench {
         let launcher = launcher::tests::launcher(directory.path());
         let feed = Feed::new();
         let background = CancellationToken::new();
-        let workers =
-            Workers::start(launcher, Duration::from_secs(1), feed.clone(), background.clone())
-                .await;
+        let workers = Workers::start(
+            launcher.clone(),
+            Duration::from_secs(1),
+            feed.clone(),
+            background.clone(),
+        )
+        .await;
         let file = directory.path().join("jobs.sqlite");
         let jobs = Jobs::open(&file, "hive", Retention::default(), feed.clone()).await.unwrap();
         let stop = Stop::default();
@@ -45,7 +49,7 @@ impl Bench {
         let (demo_dir, catalog) =
             (directory.path().join("models"), directory.path().join("m.sqlite"));
         let models = Models::open(HiveId::localhost(), demo_dir, hub, &catalog).unwrap();
-        let hive = Hive { id: HiveId::localhost(), devices, workers, models };
+        let hive = Hive { id: HiveId::localhost(), devices, workers, launcher, models };
         let router = router(Arc::new(hive), &jobs, &feed, &stop, Door::new(None));
         Self { router, stop, _background: background.drop_guard(), _directory: directory }
     }
@@ -235,4 +239,18 @@ async fn a_web_page_is_not_let_in() {
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
     }
     assert!(!bench.stop.shutdown.is_asked());
+}
+
+#[tokio::test]
+async fn the_log_of_a_worker_that_is_not_here_and_a_wrong_parameter_are_refused() {
+    let bench = Bench::with_gpu().await;
+    let (status, body) = bench.get("/v1/workers/wk-1/logs").await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::NOT_FOUND, &json!("worker_not_found"))
+    );
+    let (status, body) = bench.get("/v1/workers/wk-1/logs?lines=0").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    let (status, body) = bench.get("/v1/workers/wk-1/logs?after=here").await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("bad_cursor")));
 }

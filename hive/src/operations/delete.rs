@@ -11,7 +11,7 @@ use protocol::{
 use serde_json::json;
 
 use super::Hive;
-use crate::workers::supervisor::Departure;
+use crate::workers::handle::Departure;
 
 const EVENT: &str = "worker_delete";
 
@@ -52,6 +52,7 @@ fn leaving(worker: &WorkerRecord) -> String {
     let id = &worker.id;
     match (worker.state, worker.slots_busy) {
         (state, _) if state.is_ended() => format!("{id} has ended already; removing its log"),
+        (WorkerState::BackingOff, _) => format!("{id} has ended and is not started again"),
         (_, Some(busy @ 1..)) => format!("{id} takes nothing new and finishes {busy} requests"),
         _ => format!("{id} takes nothing new and ends"),
     }

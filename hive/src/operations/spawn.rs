@@ -15,9 +15,12 @@ use serde_json::json;
 
 use super::Hive;
 use crate::{
-    devices::choice::{self, CUDA_WORKER, Choice, Wish},
+    devices::{
+        choice::{self, CUDA_WORKER, Choice, Wish},
+        memory,
+    },
     models::ModelFile,
-    workers::{Spec, launcher},
+    workers::{Admitted, Spec, launcher},
 };
 
 const EVENT: &str = "worker_spawn";
@@ -26,8 +29,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 /// A GPU runs several requests in one step; a processor gains little from it.
 const SLOTS_CPU: u32 = 1;
 const SLOTS_GPU: u32 = 4;
-/// Below this a second thread costs more than it brings.
-const TINY_MODEL_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Hive {
     pub(super) async fn worker_spawn(
@@ -47,8 +48,13 @@ impl Hive {
         let spec = self.spec(&operation, file, &device);
         let target = Target { worker_id: Some(spec.id.clone()), ..Target::default() };
         job.concerns(target).await;
-        self.workers.spawn(spec.clone()).await?;
+        // Read again: the model may have taken its time.
+        let device = self.devices.record(&device.id).unwrap_or(device);
+        let Admitted { spec, remarks } = self.workers.spawn(spec, device).await?;
         drop(lease);
+        for remark in remarks {
+            job.warn(EVENT, remark).await;
+        }
         let outcome = job.unless_cancelled(self.until_ready(&spec, job)).await;
         if let Err(Failure::Cancelled) = outcome {
             self.remove_unfinished(&spec.id, job).await;
@@ -67,8 +73,11 @@ impl Hive {
         let wish = Wish {
             device: operation.device.clone(),
             engine: operation.worker,
-            // The weights, and a quarter for the context and the work on it.
-            memory_bytes: file.bytes + file.bytes / 4,
+            memory_bytes: memory::estimate(
+                file.bytes,
+                operation.slots.unwrap_or(SLOTS_GPU),
+                operation.context_length,
+            ),
         };
         choice::choose(&self.devices.records(), &self.id, has_cuda_worker, &wish)
     }
@@ -82,13 +91,15 @@ impl Hive {
             model_bytes: file.bytes,
             device: device.id.clone(),
             slots: operation.slots.unwrap_or(default_slots),
-            threads: is_cpu.then(|| threads(file.bytes, device.cores)),
+            // Handed out when it is admitted.
+            threads: None,
             context_length: operation.context_length,
             model_file: file.path,
-            // A worker that failed is not started again under its name.
             incarnation: 1,
             nonce: Nonce::fresh(),
             started_at: daemon::now(),
+            restarts: 0,
+            is_waiting: false,
         }
     }
 
@@ -111,7 +122,12 @@ impl Hive {
                 WorkerState::Failed | WorkerState::Stopped => {
                     return Err(failed(&worker).into());
                 }
-                WorkerState::Starting | WorkerState::Loading | WorkerState::Draining => {}
+                // One that served and fell before this task saw it comes
+                // back by itself.
+                WorkerState::Starting
+                | WorkerState::Loading
+                | WorkerState::Draining
+                | WorkerState::BackingOff => {}
             }
             if let Some(event) = told.progress(worker.progress.as_ref(), Instant::now()) {
                 job.emit(event).await;
@@ -158,10 +174,6 @@ impl Told {
 
 fn found(file: &ModelFile) -> String {
     format!("the model is {}, {}", file.path.display(), choice::size(file.bytes))
-}
-
-fn threads(model_bytes: u64, cores: Option<u32>) -> u32 {
-    if model_bytes < TINY_MODEL_BYTES { 1 } else { cores.unwrap_or(1) }
 }
 
 fn started(spec: &Spec, worker: &WorkerRecord, pid: u32) -> JobEvent {
@@ -232,13 +244,6 @@ mod tests {
             "worker wk-1 was killed by signal 9 (SIGKILL) before it was ready; its log ends: out of memory"
         );
         assert!(error.hint.unwrap().ends_with("/hive/workers/wk-1/worker.log"));
-    }
-
-    #[test]
-    fn a_tiny_model_gets_one_thread_and_a_larger_one_all_cores() {
-        assert_eq!(threads(3_000_000, Some(16)), 1);
-        assert_eq!(threads(5_000_000_000, Some(16)), 16);
-        assert_eq!(threads(5_000_000_000, None), 1);
     }
 
     #[test]

@@ -130,8 +130,12 @@ impl Attendant {
             exit = self.attend(&mut held) => exit,
             never = followed.follow() => match never {},
         };
-        let event = Event::Exited(self.exit_record(exit));
-        self.report(event).await;
+        let mut record = self.exit_record(exit);
+        if let Held::Launched(launched) = &held {
+            // Without the lines of the lives before.
+            record.log_tail = launched.log_tail(LOG_LINES, LOG_BYTES);
+        }
+        self.report(Event::Exited(record)).await;
         // What it started and left behind goes with it.
         if let Err(error) = held.stop(Duration::ZERO).await {
             tracing::warn!(id = %self.spec.id, %error, "something of a worker may still run");

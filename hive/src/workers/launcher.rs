@@ -5,48 +5,35 @@
 
 use std::{
     fs, io,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use atomic_write_file::{OpenOptions, unix::OpenOptionsExt as _};
 use config::{BaseUrl, Found, Nonce, Paths, Record, instance, procfs};
 use lifecycle::{Launch, LaunchError, Launched};
 use protocol::{
-    DeviceId, HiveId, ModelRef, Timestamp, WorkerId,
+    DeviceId, HiveId, Timestamp, WorkerId,
     fleet::{WorkerRecord, WorkerState},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::{Spec, logs::LogFiles};
 use crate::devices::choice::{CPU_WORKER, CUDA_WORKER};
 
-/// The spec of a worker, in its folder.
-const SPEC_FILE: &str = "worker.json";
 /// A process that was started by a hive that was killed the next moment says
 /// who it is within this.
 const IDENTIFY_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a worker goes on when no hive asks how it is any more.
+const LEAVE_WITHOUT_HIVE: Duration = Duration::from_secs(60);
 const IDENTIFY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a worker was asked to be. Written down before it starts, so that the
-/// next hive knows what it adopts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Spec {
-    pub(crate) id: WorkerId,
-    pub(crate) model: ModelRef,
-    pub(crate) model_file: PathBuf,
-    pub(crate) model_bytes: u64,
-    pub(crate) device: DeviceId,
-    pub(crate) slots: u32,
-    /// `None` on a GPU.
-    pub(crate) threads: Option<u32>,
-    pub(crate) context_length: Option<u32>,
-    /// Which life of this worker it is.
-    pub(crate) incarnation: u64,
-    /// Tells its process from every other.
-    pub(crate) nonce: Nonce,
-    pub(crate) started_at: Timestamp,
+/// A worker of a former hive.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Survivor {
+    /// Its process is there.
+    Running(Spec, Record),
+    /// It was about to be started again.
+    Waiting(Spec),
 }
 
 /// Starts workers for one hive.
@@ -63,7 +50,7 @@ pub(crate) struct Launcher {
 pub(crate) enum StartError {
     #[error(transparent)]
     NotInstalled(#[from] lifecycle::NotFound),
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write to {}: {source}", path.display())]
     Spec { path: PathBuf, source: io::Error },
     #[error("{error}{}", cause(error))]
     Launch { error: LaunchError },
@@ -80,6 +67,11 @@ impl Launcher {
 
     pub(crate) fn log_file(&self, id: &WorkerId) -> PathBuf {
         self.dir(id).join("worker.log")
+    }
+
+    /// Everything that a worker writes.
+    pub(crate) fn log_files(&self, id: &WorkerId) -> LogFiles {
+        LogFiles { output: self.log_file(id), folder: self.dir(id).join("log") }
     }
 
     /// The record of a worker of which nothing but its spec is known.
@@ -103,6 +95,8 @@ impl Launcher {
             tokens_per_second: None,
             last_heartbeat_at: None,
             last_exit: None,
+            restarts: Some(spec.restarts),
+            retry_at: None,
             log_file: Some(self.log_file(&spec.id).display().to_string()),
         }
     }
@@ -110,8 +104,7 @@ impl Launcher {
     /// Writes the spec down, then starts the process. Needs a tokio runtime.
     pub(crate) fn start(&self, spec: &Spec) -> Result<Launched, StartError> {
         let program = lifecycle::locate(program(&spec.device))?;
-        let path = self.dir(&spec.id).join(SPEC_FILE);
-        write_spec(&path, spec).map_err(|source| StartError::Spec { path, source })?;
+        self.write_down(spec)?;
         let launch = Launch::new(program, self.log_file(&spec.id))
             .args(self.args(spec))
             // candle takes a new buffer for every operation. glibc would get
@@ -121,6 +114,12 @@ impl Launcher {
             .env("MALLOC_TRIM_THRESHOLD_", "4294967296")
             .env("MALLOC_ARENA_MAX", "1");
         Launch { nonce: spec.nonce, ..launch }.start().map_err(|error| StartError::Launch { error })
+    }
+
+    /// Writes the spec down, for the next hive.
+    pub(crate) fn write_down(&self, spec: &Spec) -> Result<(), StartError> {
+        let dir = self.dir(&spec.id);
+        spec.write(&dir).map_err(|source| StartError::Spec { path: dir, source })
     }
 
     fn args(&self, spec: &Spec) -> Vec<String> {
@@ -142,6 +141,7 @@ impl Launcher {
         arg("queen-url", self.queen_url.to_string());
         arg("data-dir", self.dir(&spec.id).display().to_string());
         arg("port-first", self.ports_first.to_string());
+        arg("leave-without-hive", LEAVE_WITHOUT_HIVE.as_secs().to_string());
         args
     }
 
@@ -155,7 +155,7 @@ impl Launcher {
 
     /// The workers of a former hive that are still there. What is left of the
     /// others is cleared away.
-    pub(crate) async fn survivors(&self) -> Vec<(Spec, Record)> {
+    pub(crate) async fn survivors(&self) -> Vec<Survivor> {
         let mut survivors = vec![];
         for id in self.known_ids() {
             match self.survivor(&id).await {
@@ -177,9 +177,9 @@ impl Launcher {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
-    async fn survivor(&self, id: &WorkerId) -> Option<(Spec, Record)> {
+    async fn survivor(&self, id: &WorkerId) -> Option<Survivor> {
         let dir = self.dir(id);
-        let spec = read_spec(&dir.join(SPEC_FILE));
+        let spec = Spec::read(&dir);
         if let Some(spec) = &spec {
             wait_until_identified(&dir, spec.nonce).await;
         }
@@ -192,13 +192,15 @@ impl Launcher {
             },
         };
         match spec {
-            Some(spec) if is_running && spec.nonce == record.nonce => Some((spec, record)),
+            Some(spec) if is_running && spec.nonce == record.nonce => {
+                Some(Survivor::Running(spec, record))
+            }
             // Nobody knows what it runs, or only what it left behind runs.
-            _ => {
+            spec => {
                 if let Err(error) = lifecycle::stop(&record, Duration::from_secs(1)).await {
                     tracing::warn!(%id, %error, "cannot end what is left of a worker");
                 }
-                None
+                spec.filter(|spec| spec.is_waiting).map(Survivor::Waiting)
             }
         }
     }
@@ -240,29 +242,10 @@ fn record_of_nobody(nonce: Nonce) -> Record {
     }
 }
 
-fn write_spec(path: &Path, spec: &Spec) -> io::Result<()> {
-    use io::Write as _;
-    if let Some(dir) = path.parent() {
-        config::paths::create_private_dir(dir)?;
-    }
-    let mut options = OpenOptions::new();
-    options.preserve_mode(false).preserve_owner(false).mode(0o600);
-    let mut file = options.open(path)?;
-    file.write_all(&serde_json::to_vec_pretty(spec)?)?;
-    file.commit()
-}
-
-fn read_spec(path: &Path) -> Option<Spec> {
-    let bytes = fs::read(path).ok()?;
-    let spec = serde_json::from_slice(&bytes);
-    spec.inspect_err(|error| {
-        tracing::warn!(path = %path.display(), %error, "not the spec of a worker");
-    })
-    .ok()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use protocol::ModelRef;
+
     use super::*;
 
     pub(crate) fn spec() -> Spec {
@@ -278,6 +261,8 @@ pub(crate) mod tests {
             incarnation: 1,
             nonce: Nonce::fresh(),
             started_at: Timestamp::UNIX_EPOCH,
+            restarts: 0,
+            is_waiting: false,
         }
     }
 
@@ -299,7 +284,8 @@ pub(crate) mod tests {
         let launcher = launcher(Path::new("/r"));
         let expected = "--worker-id wk-1 --hive-id localhost --model demo --model-file /models/a b.gguf \
             --device CPU-0 --slots 2 --threads 1 --incarnation 1 --queen-url http://127.0.0.1:8500 \
-            --data-dir /r/data/hive/workers/wk-1 --port-first 9300";
+            --data-dir /r/data/hive/workers/wk-1 --port-first 9300 \
+            --leave-without-hive 60";
         assert_eq!(launcher.args(&spec()).join(" "), expected);
         let spec = Spec { context_length: Some(512), ..spec() };
         let args = launcher.args(&spec);
@@ -321,11 +307,11 @@ pub(crate) mod tests {
         let launcher = launcher(temp.path());
         let spec = spec();
         let dir = launcher.dir(&spec.id);
-        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
-        assert_eq!(read_spec(&dir.join(SPEC_FILE)), Some(spec.clone()));
+        spec.write(&dir).unwrap();
+        assert_eq!(Spec::read(&dir), Some(spec.clone()));
         let damaged = launcher.dir(&"wk-2".parse().unwrap());
         fs::create_dir_all(&damaged).unwrap();
-        fs::write(damaged.join(SPEC_FILE), "{").unwrap();
+        fs::write(damaged.join("worker.json"), "{").unwrap();
 
         assert_eq!(launcher.survivors().await, []);
         assert!(!dir.exists() && !damaged.exists());
@@ -337,11 +323,21 @@ pub(crate) mod tests {
         let launcher = launcher(temp.path());
         let spec = spec();
         let dir = launcher.dir(&spec.id);
-        write_spec(&dir.join(SPEC_FILE), &spec).unwrap();
+        spec.write(&dir).unwrap();
         // This process stands in for it.
         let held = instance::Instance::acquire(&dir, CPU_WORKER, spec.nonce).unwrap();
         let survivors = launcher.survivors().await;
-        assert_eq!(survivors, [(spec, held.record().clone())]);
+        assert_eq!(survivors, [Survivor::Running(spec, held.record().clone())]);
         assert!(dir.exists());
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_was_about_to_be_started_again_is_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let launcher = launcher(temp.path());
+        let spec = Spec { is_waiting: true, ..spec() };
+        launcher.write_down(&spec).unwrap();
+        assert_eq!(launcher.survivors().await, [Survivor::Waiting(spec.clone())]);
+        assert!(launcher.dir(&spec.id).exists());
     }
 }

@@ -1,9 +1,12 @@
 //! What happens to a worker, decided: `(entry, event, now) -> effects`.
 //!
-//! Waits for nothing and does nothing. Two promises, both tested with random
+//! Waits for nothing and does nothing. Three promises, tested with random
 //! events: a launch is asked for only when no process of this worker can be
-//! there, and the record's states follow each other as documented in
+//! there, a worker that was asked to leave is never launched again, and the
+//! record's states follow each other as documented in
 //! `protocol::fleet::WorkerState`.
+
+mod answers;
 
 use std::{
     mem,
@@ -12,8 +15,10 @@ use std::{
 
 use protocol::{
     Timestamp,
-    fleet::{ExitRecord, Health, WorkerHealth, WorkerRecord, WorkerState},
+    fleet::{ExitRecord, Health, WorkerRecord, WorkerState},
 };
+
+use super::restart::{Ended, Restarts};
 
 /// A process that was started says something within this.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -21,17 +26,16 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// … within what its file takes from a slow disk.
 const SLOW_DISK_BYTES_PER_SECOND: u64 = 50_000_000;
-/// Numbers of a worker that has not answered for this long are not known.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-const MIB: u64 = 1024 * 1024;
-
 /// One worker as the supervisor keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WorkerEntry {
     record: WorkerRecord,
     stage: Stage,
     load_patience: Duration,
+    /// Whether a life of it ever served: one that never did has somebody who
+    /// waits for it and is told at once.
+    has_served: bool,
+    restarts: Restarts,
 }
 
 /// Where it stands; see the diagram in [`super`].
@@ -40,7 +44,8 @@ enum Stage {
     Launching,
     Starting { until: Instant },
     Loading { until: Instant, done: u64 },
-    Serving { answered_at: Instant },
+    Serving { since: Instant, answered_at: Instant },
+    BackingOff { until: Instant },
     Leaving { why: Why, has_process: bool },
     Ended,
 }
@@ -75,8 +80,8 @@ pub(crate) enum Event {
     StopFailed { at: Timestamp, reason: String },
     /// Somebody wants it gone; `may_drain` lets it finish its work first.
     Leave { may_drain: bool },
-    /// Time has passed.
-    Tick,
+    /// Time has passed; it is `at` by the wall clock.
+    Tick { at: Timestamp },
 }
 
 /// What is to be done.
@@ -90,6 +95,8 @@ pub(crate) enum Effect {
     Drain,
     /// End it now.
     Kill,
+    /// Write down that it is to be started again, for the next hive.
+    Remember,
     /// Show its record.
     Publish,
     /// Remove every trace of it.
@@ -99,8 +106,7 @@ pub(crate) enum Effect {
 impl WorkerEntry {
     /// A new worker, as `record` describes it.
     pub(crate) fn new(record: WorkerRecord, model_bytes: u64) -> (Self, Vec<Effect>) {
-        let entry = Self { record, stage: Stage::Launching, load_patience: patience(model_bytes) };
-        (entry, vec![Effect::Publish, Effect::Launch])
+        (Self::at(Stage::Launching, record, model_bytes), vec![Effect::Publish, Effect::Launch])
     }
 
     /// A worker whose process `pid` a former hive started.
@@ -110,11 +116,31 @@ impl WorkerEntry {
         pid: u32,
         now: Instant,
     ) -> (Self, Vec<Effect>) {
-        let load_patience = patience(model_bytes);
-        let stage = Stage::Starting { until: now + load_patience };
-        let entry =
-            Self { record: WorkerRecord { pid: Some(pid), ..record }, stage, load_patience };
-        (entry, vec![Effect::Publish, Effect::Adopt])
+        let stage = Stage::Starting { until: now + patience(model_bytes) };
+        let record = WorkerRecord { pid: Some(pid), ..record };
+        (Self::at(stage, record, model_bytes), vec![Effect::Publish, Effect::Adopt])
+    }
+
+    /// A worker that a former hive was about to start again.
+    pub(crate) fn resumed(
+        record: WorkerRecord,
+        model_bytes: u64,
+        now: Instant,
+    ) -> (Self, Vec<Effect>) {
+        let record = WorkerRecord { state: WorkerState::BackingOff, ..record };
+        let entry = Self::at(Stage::BackingOff { until: now }, record, model_bytes);
+        (Self { has_served: true, ..entry }, vec![Effect::Publish])
+    }
+
+    fn at(stage: Stage, record: WorkerRecord, model_bytes: u64) -> Self {
+        Self {
+            // Nothing is started again that has not served.
+            has_served: record.restarts.is_some_and(|count| count > 0),
+            record,
+            stage,
+            load_patience: patience(model_bytes),
+            restarts: Restarts::default(),
+        }
     }
 
     /// How it is shown.
@@ -127,22 +153,30 @@ impl WorkerEntry {
         self.stage == Stage::Ended
     }
 
-    /// Takes an event in.
+    /// Whether its model is in memory already, and not only on its way there.
+    pub(crate) fn is_loaded(&self) -> bool {
+        matches!(self.stage, Stage::Serving { .. })
+    }
+
+    /// Takes an event in. `jitter` is a random number in 0..1.
     #[must_use]
-    pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+    pub(crate) fn handle(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
         let before = self.record.clone();
-        let mut effects = self.decide(event, now);
+        let mut effects = self.decide(event, now, jitter);
         if self.record != before {
             effects.insert(0, Effect::Publish);
         }
         effects
     }
 
-    fn decide(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+    fn decide(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
         match event {
             Event::Launched { pid } => self.launched(pid, now),
-            Event::LaunchFailed { at, reason } => self.launch_failed(at, reason),
-            Event::Exited(exit) => self.exited(exit),
+            Event::LaunchFailed { at, reason } => {
+                let exit = ExitRecord { at, code: None, signal: None, reason, log_tail: vec![] };
+                self.launch_failed(exit, now, jitter)
+            }
+            Event::Exited(exit) => self.exited(exit, now, jitter),
             Event::Leave { may_drain } => self.leave(may_drain),
             Event::StopFailed { at, reason } => self.stop_failed(at, reason),
             Event::Listening { url } => {
@@ -153,7 +187,7 @@ impl WorkerEntry {
             }
             Event::Answered(health) => self.answered(*health, now),
             Event::Unanswered => self.unanswered(now),
-            Event::Tick => self.tick(now),
+            Event::Tick { at } => self.tick(at, now),
         }
     }
 
@@ -174,13 +208,9 @@ impl WorkerEntry {
         }
     }
 
-    fn launch_failed(&mut self, at: Timestamp, reason: String) -> Vec<Effect> {
-        let exit = ExitRecord { at, code: None, signal: None, reason, log_tail: vec![] };
+    fn launch_failed(&mut self, exit: ExitRecord, now: Instant, jitter: f64) -> Vec<Effect> {
         match self.stage {
-            Stage::Launching => {
-                self.end(WorkerState::Failed, exit);
-                vec![]
-            }
+            Stage::Launching => self.fell(exit, Ended::Coming, now, jitter),
             Stage::Leaving { has_process: false, .. } => {
                 self.end(WorkerState::Stopped, exit);
                 vec![Effect::Forget]
@@ -189,14 +219,28 @@ impl WorkerEntry {
         }
     }
 
-    fn exited(&mut self, exit: ExitRecord) -> Vec<Effect> {
+    fn exited(&mut self, exit: ExitRecord, now: Instant, jitter: f64) -> Vec<Effect> {
         match mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Starting { .. } | Stage::Loading { .. } | Stage::Serving { .. } => {
-                // Told by somebody else, most likely with a SIGTERM.
-                let was_told = self.record.state == WorkerState::Draining && exit.code == Some(0);
-                let state = if was_told { WorkerState::Stopped } else { WorkerState::Failed };
+            // Told by somebody else, most likely with a SIGTERM.
+            Stage::Starting { .. } | Stage::Loading { .. } | Stage::Serving { .. }
+                if self.record.state == WorkerState::Draining =>
+            {
+                let is_clean = exit.code == Some(0);
+                let state = if is_clean { WorkerState::Stopped } else { WorkerState::Failed };
                 self.end(state, exit);
                 vec![]
+            }
+            // A worker leaves with 0 only when it was told to; it was done
+            // before it was asked how it is.
+            Stage::Serving { .. } if exit.code == Some(0) => {
+                self.end(WorkerState::Stopped, exit);
+                vec![]
+            }
+            Stage::Serving { since, .. } => self.fell(exit, Ended::Serving { since }, now, jitter),
+            Stage::Starting { .. } | Stage::Loading { .. } => {
+                let is_own_word = exit.code.is_some();
+                let ended = if is_own_word { Ended::Refused } else { Ended::Coming };
+                self.fell(exit, ended, now, jitter)
             }
             Stage::Leaving { why, has_process: true } => match why {
                 Why::Asked { .. } => {
@@ -204,8 +248,7 @@ impl WorkerEntry {
                     vec![Effect::Forget]
                 }
                 Why::GaveUp { reason } => {
-                    self.end(WorkerState::Failed, ExitRecord { reason, ..exit });
-                    vec![]
+                    self.fell(ExitRecord { reason, ..exit }, Ended::Coming, now, jitter)
                 }
                 Why::Stuck { is_asked } => {
                     // Shown as failed already; now it is known how it ended.
@@ -214,11 +257,39 @@ impl WorkerEntry {
                 }
             },
             // Nothing that has no process can exit.
-            stage @ (Stage::Launching | Stage::Leaving { .. } | Stage::Ended) => {
+            stage @ (Stage::Launching
+            | Stage::BackingOff { .. }
+            | Stage::Leaving { .. }
+            | Stage::Ended) => {
                 self.stage = stage;
                 vec![]
             }
         }
+    }
+
+    /// It ended and nobody had asked it to.
+    fn fell(&mut self, exit: ExitRecord, ended: Ended, now: Instant, jitter: f64) -> Vec<Effect> {
+        let wait = if self.has_served { self.restarts.next(ended, now, jitter) } else { None };
+        let Some(wait) = wait else {
+            self.end(WorkerState::Failed, exit);
+            return vec![];
+        };
+        let retry_at = exit.at + wait;
+        self.end(WorkerState::BackingOff, exit);
+        self.stage = Stage::BackingOff { until: now + wait };
+        self.record.retry_at = Some(retry_at);
+        vec![Effect::Remember]
+    }
+
+    fn start_again(&mut self, at: Timestamp) -> Vec<Effect> {
+        self.stage = Stage::Launching;
+        let record = &mut self.record;
+        record.state = WorkerState::Starting;
+        record.incarnation += 1;
+        record.restarts = Some(record.restarts.unwrap_or(0).saturating_add(1));
+        record.retry_at = None;
+        record.started_at = Some(at);
+        vec![Effect::Launch]
     }
 
     fn leave(&mut self, may_drain: bool) -> Vec<Effect> {
@@ -252,6 +323,12 @@ impl WorkerEntry {
                     vec![Effect::Kill]
                 }
             },
+            Stage::BackingOff { .. } => {
+                self.stage = Stage::Ended;
+                self.record.state = WorkerState::Stopped;
+                self.record.retry_at = None;
+                vec![Effect::Forget]
+            }
             Stage::Ended => vec![Effect::Forget],
         }
     }
@@ -266,100 +343,9 @@ impl WorkerEntry {
         vec![]
     }
 
-    fn answered(&mut self, health: Health, now: Instant) -> Vec<Effect> {
-        if !self.has_process() || !self.is_ours(health.worker.as_ref()) {
-            return self.unanswered(now);
-        }
-        match health.status.as_str() {
-            "loading" => self.loads(&health, now),
-            "ready" | "ok" => self.serves(health.worker.as_ref(), now),
-            "draining" => self.drains(now),
-            _ => return self.unanswered(now),
-        }
-        if let Some(details) = health.worker {
-            self.take(details);
-        }
-        vec![]
-    }
-
-    /// Another program, or another life of this one, may have the port.
-    fn is_ours(&self, details: Option<&WorkerHealth>) -> bool {
-        details.is_none_or(|it| {
-            it.worker_id == self.record.id && it.incarnation == self.record.incarnation
-        })
-    }
-
-    fn loads(&mut self, health: &Health, now: Instant) {
-        let done_now = health.progress.as_ref().map_or(0, |progress| progress.done);
-        match &mut self.stage {
-            Stage::Starting { .. } => {
-                let until = now + self.load_patience;
-                self.stage = Stage::Loading { until, done: done_now };
-                self.record.state = WorkerState::Loading;
-            }
-            Stage::Loading { until, done } if done_now > *done => {
-                *done = done_now;
-                *until = now + self.load_patience;
-            }
-            Stage::Loading { .. } => {}
-            // A model that is loaded stays so, and one that leaves leaves.
-            _ => return,
-        }
-        self.record.progress = health.progress.clone();
-    }
-
-    fn serves(&mut self, details: Option<&WorkerHealth>, now: Instant) {
-        match self.stage {
-            Stage::Starting { .. } | Stage::Loading { .. } => {
-                self.record.progress = None;
-            }
-            Stage::Serving { .. } => {}
-            _ => return,
-        }
-        self.stage = Stage::Serving { answered_at: now };
-        if self.record.state == WorkerState::Draining {
-            return;
-        }
-        let slots = details.and_then(|it| Some((it.slots_busy?, it.slots_total?)));
-        let is_full = slots.is_some_and(|(busy, total)| total > 0 && busy >= total);
-        self.record.state = if is_full { WorkerState::Busy } else { WorkerState::Ready };
-    }
-
-    fn drains(&mut self, now: Instant) {
-        if matches!(
-            self.stage,
-            Stage::Starting { .. } | Stage::Loading { .. } | Stage::Serving { .. }
-        ) {
-            self.stage = Stage::Serving { answered_at: now };
-            self.record.state = WorkerState::Draining;
-            self.record.progress = None;
-        }
-    }
-
-    fn take(&mut self, details: WorkerHealth) {
-        let record = &mut self.record;
-        record.slots_total = details.slots_total.or(record.slots_total);
-        record.slots_busy = details.slots_busy;
-        record.context_length = details.context_length.or(record.context_length);
-        // Rounded, so that noise is not a message.
-        record.memory_bytes = details.memory_bytes.map(|bytes| (bytes + MIB / 2) / MIB * MIB);
-        record.tokens_per_second =
-            details.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0);
-    }
-
-    fn unanswered(&mut self, now: Instant) -> Vec<Effect> {
-        if let Stage::Serving { answered_at } = self.stage
-            && now.saturating_duration_since(answered_at) >= SILENCE_MAX
-        {
-            // It may be stopped by a debugger or wait for a driver; whether it
-            // still gets work is the queen's to judge.
-            self.forget_numbers();
-        }
-        vec![]
-    }
-
-    fn tick(&mut self, now: Instant) -> Vec<Effect> {
+    fn tick(&mut self, at: Timestamp, now: Instant) -> Vec<Effect> {
         let reason = match self.stage {
+            Stage::BackingOff { until } if now >= until => return self.start_again(at),
             Stage::Starting { until } if now >= until => {
                 "was started and did not answer".to_owned()
             }
@@ -375,7 +361,7 @@ impl WorkerEntry {
 
     fn has_process(&self) -> bool {
         match self.stage {
-            Stage::Launching | Stage::Ended => false,
+            Stage::Launching | Stage::BackingOff { .. } | Stage::Ended => false,
             Stage::Starting { .. } | Stage::Loading { .. } | Stage::Serving { .. } => true,
             Stage::Leaving { has_process, .. } => has_process,
         }
@@ -387,6 +373,7 @@ impl WorkerEntry {
         self.record.pid = None;
         self.record.url = None;
         self.record.progress = None;
+        self.record.retry_at = None;
         self.record.last_exit = Some(exit);
         self.forget_numbers();
     }

@@ -2,29 +2,31 @@
 //!
 //! It takes commands and the attendants' reports in one order, lets
 //! `lifecycle` decide, and carries the decisions out. Everybody else holds a
-//! [`Workers`] and sees the workers through the feed.
+//! [`super::Workers`] and sees the workers through the feed.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
+use config::Nonce;
 use daemon::feed::Feed;
 use protocol::{
     ApiError, ErrorCode, WorkerId,
-    fleet::{Change, ExitRecord, FeedEvent, Fleet, Gone, WorkerRecord, WorkerState},
-    suggest::nearest,
+    fleet::{Change, DeviceRecord, FeedEvent, Gone},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Launcher, Spec,
+    admission::{Admitted, Neighbour, admit},
     attendant::{Attendant, Begin, Order},
+    launcher::Survivor,
     lifecycle::{Effect, Event, WorkerEntry},
 };
 
@@ -34,150 +36,50 @@ pub(crate) const WORKERS_MAX: usize = 64;
 const COMMANDS_WAITING_MAX: usize = 64;
 const REPORTS_WAITING_MAX: usize = 256;
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_secs(1);
-/// What ending a process takes beyond its drain: TERM, KILL and the kernel.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
-
-enum Command {
-    Spawn { spec: Box<Spec>, answer: oneshot::Sender<Result<(), ApiError>> },
-    Leave { id: WorkerId, may_drain: bool, answer: oneshot::Sender<bool> },
-}
-
-/// The workers, for everybody else. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Workers {
-    commands: mpsc::Sender<Command>,
-    feed: Feed,
-    drain: Duration,
-}
-
-/// How a delete ended.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Departure {
-    /// It is gone; this is the last that was seen of it.
-    Gone(Box<WorkerRecord>),
-    /// Its process does not end.
-    Stuck(ExitRecord),
-}
-
-impl Workers {
-    /// Adopts what a former hive left behind, then takes commands until
-    /// `stop`. Workers outlive it.
-    pub(crate) async fn start(
-        launcher: Launcher,
-        drain: Duration,
-        feed: Feed,
-        stop: CancellationToken,
-    ) -> Self {
-        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
-        let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
-        let mut supervisor = Supervisor {
-            launcher,
-            drain,
-            feed: feed.clone(),
-            workers: BTreeMap::new(),
-            attendants: JoinSet::new(),
-            reports,
-        };
-        supervisor.adopt().await;
-        tokio::spawn(async move {
-            tokio::select! {
-                () = supervisor.run(waiting, reported) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        Self { commands, feed, drain }
-    }
-
-    /// Starts a worker; what becomes of it shows in the feed.
-    pub(crate) async fn spawn(&self, spec: Spec) -> Result<(), ApiError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Spawn { spec: Box::new(spec), answer }).await?;
-        answered.await.map_err(|_| closing())?
-    }
-
-    /// Tells a worker to leave. Returns as soon as it was told.
-    pub(crate) async fn tell_to_leave(
-        &self,
-        id: &WorkerId,
+const TICK: Duration = Duration::from_millis(250);
+/// The devices are read once a second; after this their numbers contain what a
+/// worker has loaded.
+const SETTLE: Duration = Duration::from_secs(3);
+/// What everybody else may ask for.
+pub(super) enum Command {
+    Spawn {
+        spec: Box<Spec>,
+        device: Box<DeviceRecord>,
+        answer: oneshot::Sender<Result<Admitted, ApiError>>,
+    },
+    Leave {
+        id: WorkerId,
         may_drain: bool,
-    ) -> Result<(), ApiError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Leave { id: id.clone(), may_drain, answer }).await?;
-        if answered.await.map_err(|_| closing())? { Ok(()) } else { Err(self.not_found(id)) }
-    }
-
-    /// Waits until a worker that was told to leave has left.
-    pub(crate) async fn departure(&self, last: WorkerRecord) -> Departure {
-        let mut last = Box::new(last);
-        loop {
-            let now = self.changed(&last.id.clone(), Some(&last)).await;
-            match now {
-                None => return Departure::Gone(last),
-                Some(record) => match (record.state, &record.last_exit) {
-                    (WorkerState::Failed, Some(exit)) if record.pid.is_some() => {
-                        return Departure::Stuck(exit.clone());
-                    }
-                    _ => last = Box::new(record),
-                },
-            }
-        }
-    }
-
-    /// Waits until a worker's record is another than `seen`; `None` once the
-    /// worker is gone.
-    pub(crate) async fn changed(
-        &self,
-        id: &WorkerId,
-        seen: Option<&WorkerRecord>,
-    ) -> Option<WorkerRecord> {
-        let look = |fleet: &Fleet| {
-            let record = fleet.workers.get(id);
-            (record != seen).then(|| record.cloned())
-        };
-        self.feed.wait_for(look).await
-    }
-
-    /// Ends every worker and forgets it.
-    pub(crate) async fn stop_all(&self) {
-        for worker in self.list() {
-            // One that has gone meanwhile needs not be told.
-            let _ = self.tell_to_leave(&worker.id, true).await;
-        }
-        let all_gone = self.feed.wait_for(|fleet| fleet.workers.is_empty().then_some(()));
-        if timeout(self.drain + STOP_PATIENCE, all_gone).await.is_err() {
-            tracing::error!(left = self.list().len(), "some workers do not end");
-        }
-    }
-
-    /// All workers.
-    pub(crate) fn list(&self) -> Vec<WorkerRecord> {
-        self.feed.look(|fleet| fleet.workers.values().cloned().collect())
-    }
-
-    /// One worker.
-    pub(crate) fn get(&self, id: &WorkerId) -> Result<WorkerRecord, ApiError> {
-        self.feed.look(|fleet| fleet.workers.get(id).cloned()).ok_or_else(|| self.not_found(id))
-    }
-
-    fn not_found(&self, id: &WorkerId) -> ApiError {
-        let known: Vec<String> = self.list().iter().map(|it| it.id.to_string()).collect();
-        let hint = match nearest(id.as_str(), known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "there are no workers here".to_owned(),
-            None => format!("workers here: {}", known.join(", ")),
-        };
-        ApiError::new(ErrorCode::WorkerNotFound, format!("no worker {id} on this hive"))
-            .with_hint(hint)
-    }
-
-    async fn send(&self, command: Command) -> Result<(), ApiError> {
-        self.commands.send(command).await.map_err(|_| closing())
-    }
+        answer: oneshot::Sender<bool>,
+    },
 }
 
-fn closing() -> ApiError {
-    ApiError::new(ErrorCode::Unavailable, "the hive is shutting down")
+/// Adopts what a former hive left behind, then takes commands until `stop`.
+/// The workers outlive it.
+pub(super) async fn start(
+    launcher: Launcher,
+    drain: Duration,
+    feed: Feed,
+    stop: CancellationToken,
+) -> mpsc::Sender<Command> {
+    let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
+    let mut supervisor = Supervisor {
+        launcher,
+        drain,
+        feed,
+        workers: BTreeMap::new(),
+        attendants: JoinSet::new(),
+        reports,
+    };
+    supervisor.adopt().await;
+    tokio::spawn(async move {
+        tokio::select! {
+            () = supervisor.run(waiting, reported) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    commands
 }
 
 struct Supervisor {
@@ -196,6 +98,31 @@ struct Worker {
     /// Taken by its attendant, so that there is never a second one.
     begin: Option<Begin>,
     order: watch::Sender<Order>,
+    /// Since when its model is in memory.
+    loaded_at: Option<Instant>,
+}
+
+impl Worker {
+    fn as_neighbour(&self) -> Neighbour<'_> {
+        let is_settled = self.loaded_at.is_some_and(|at| at.elapsed() >= SETTLE);
+        Neighbour { spec: &self.spec, record: self.entry.record(), is_settled }
+    }
+
+    /// Makes it ready to be launched as its record says it lives now.
+    fn next_life(&mut self) {
+        let record = self.entry.record();
+        self.spec = Spec {
+            incarnation: record.incarnation,
+            nonce: Nonce::fresh(),
+            started_at: record.started_at.unwrap_or(self.spec.started_at),
+            restarts: record.restarts.unwrap_or_default(),
+            is_waiting: false,
+            ..self.spec.clone()
+        };
+        self.begin = Some(Begin::Launch);
+        // What was ordered of the former process is not for this one.
+        self.order = watch::Sender::new(Order::Run);
+    }
 }
 
 impl Supervisor {
@@ -217,20 +144,31 @@ impl Supervisor {
     }
 
     async fn adopt(&mut self) {
-        for (spec, process) in self.launcher.survivors().await {
-            tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
-            let record = self.launcher.record(&spec);
+        for survivor in self.launcher.survivors().await {
             let now = Instant::now();
-            let (entry, effects) = WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
-            self.add(entry, spec, Begin::Adopt(process), effects);
+            match survivor {
+                Survivor::Running(spec, process) => {
+                    tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) =
+                        WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
+                    self.add(entry, spec, Begin::Adopt(process), effects);
+                }
+                Survivor::Waiting(spec) => {
+                    tracing::info!(id = %spec.id, "starting a former hive's worker again");
+                    let record = self.launcher.record(&spec);
+                    let (entry, effects) = WorkerEntry::resumed(record, spec.model_bytes, now);
+                    self.add(entry, spec, Begin::Launch, effects);
+                }
+            }
         }
     }
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Spawn { spec, answer } => {
+            Command::Spawn { spec, device, answer } => {
                 // Who asked may have gone; the worker is in the feed.
-                let _ = answer.send(self.spawn(*spec));
+                let _ = answer.send(self.spawn(*spec, &device));
             }
             Command::Leave { id, may_drain, answer } => {
                 let is_known = self.workers.contains_key(&id);
@@ -240,15 +178,22 @@ impl Supervisor {
         }
     }
 
-    fn spawn(&mut self, spec: Spec) -> Result<(), ApiError> {
+    fn spawn(&mut self, spec: Spec, device: &DeviceRecord) -> Result<Admitted, ApiError> {
         if self.workers.contains_key(&spec.id) {
             let message = format!("there is a worker {} already", spec.id);
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
+        let admitted = admit(spec, device, &self.neighbours())?;
         self.make_room()?;
+        let spec = admitted.spec.clone();
         let (entry, effects) = WorkerEntry::new(self.launcher.record(&spec), spec.model_bytes);
         self.add(entry, spec, Begin::Launch, effects);
-        Ok(())
+        Ok(admitted)
+    }
+
+    fn neighbours(&self) -> Vec<Neighbour<'_>> {
+        let living = self.workers.values().filter(|it| !it.entry.is_ended());
+        living.map(Worker::as_neighbour).collect()
     }
 
     /// Forgets the oldest of those that have ended, when there are too many.
@@ -272,7 +217,8 @@ impl Supervisor {
     fn add(&mut self, entry: WorkerEntry, spec: Spec, begin: Begin, effects: Vec<Effect>) {
         let id = spec.id.clone();
         let order = watch::Sender::new(Order::Run);
-        self.workers.insert(id.clone(), Worker { entry, spec, begin: Some(begin), order });
+        let worker = Worker { entry, spec, begin: Some(begin), order, loaded_at: None };
+        self.workers.insert(id.clone(), worker);
         for effect in effects {
             self.carry_out(&id, effect);
         }
@@ -281,16 +227,20 @@ impl Supervisor {
     fn tick(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().cloned().collect();
         for id in ids {
-            self.handle(&id, Event::Tick);
+            self.handle(&id, Event::Tick { at: daemon::now() });
         }
     }
 
     fn handle(&mut self, id: &WorkerId, event: Event) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        if event != Event::Tick {
+        if !matches!(event, Event::Tick { .. }) {
             tracing::debug!(%id, ?event, "worker");
         }
-        for effect in worker.entry.handle(event, Instant::now()) {
+        let now = Instant::now();
+        let effects = worker.entry.handle(event, now, rand::random());
+        worker.loaded_at =
+            if worker.entry.is_loaded() { worker.loaded_at.or(Some(now)) } else { None };
+        for effect in effects {
             self.carry_out(id, effect);
         }
     }
@@ -299,6 +249,10 @@ impl Supervisor {
         let Some(worker) = self.workers.get_mut(id) else { return };
         match effect {
             Effect::Launch | Effect::Adopt => {
+                let record = worker.entry.record();
+                if worker.spec.incarnation != record.incarnation {
+                    worker.next_life();
+                }
                 let Some(begin) = worker.begin.take() else { return };
                 let attendant = Attendant {
                     spec: worker.spec.clone(),
@@ -315,9 +269,15 @@ impl Supervisor {
             Effect::Kill => {
                 worker.order.send_modify(|order| *order = order.kill_again());
             }
+            Effect::Remember => {
+                worker.spec.is_waiting = true;
+                if let Err(error) = self.launcher.write_down(&worker.spec) {
+                    tracing::warn!(%id, %error, "the next hive will not start it again");
+                }
+            }
             Effect::Publish => {
                 let record = worker.entry.record().clone();
-                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_ended()) {
+                if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_down()) {
                     tracing::info!(%id, state = record.state.as_str(), exit.reason, "worker ended");
                 }
                 self.feed.publish(FeedEvent::Worker(record.into()));
@@ -338,7 +298,10 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workers::launcher::tests::{launcher, spec};
+    use crate::{
+        devices::choice::tests::cpu,
+        workers::launcher::tests::{launcher, spec},
+    };
 
     /// A supervisor that starts nothing: its workers' launches are not
     /// carried out.
@@ -379,19 +342,8 @@ mod tests {
     fn an_id_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut supervisor = supervisor(dir.path(), 2);
-        let error = supervisor.spawn(spec()).unwrap_err();
+        let error = supervisor.spawn(spec(), &cpu()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Conflict);
         assert_eq!(supervisor.workers.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_is_asked_for_by_a_wrong_name_is_answered_with_the_right_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let supervisor = supervisor(dir.path(), 3);
-        let (commands, _waiting) = mpsc::channel(1);
-        let workers = Workers { commands, feed: supervisor.feed.clone(), drain: Duration::ZERO };
-        let hint = |id: &str| workers.get(&id.parse().unwrap()).unwrap_err().hint.unwrap();
-        assert_eq!(hint("wk-11"), "did you mean `wk-1`?");
-        assert_eq!(hint("gpu"), "workers here: wk-0, wk-1, wk-2");
     }
 }

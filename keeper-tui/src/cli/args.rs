@@ -12,6 +12,7 @@ use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
     inference::{Message, Role},
     job::JobState,
+    logs::{LINES_DEFAULT, LINES_MAX},
     model::Revision,
     operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
 };
@@ -109,6 +110,9 @@ pub enum Command {
     /// What was asked of the fleet: list, follow, cancel
     #[command(subcommand, arg_required_else_help = true)]
     Job(Job),
+    /// The files that you write: where, whether they are right, the first ones
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// What the exit codes mean
     #[command(name = "exit-codes", about = "What the exit codes mean", long_about = exit_codes(), help_template = "{about}")]
     ExitCodes,
@@ -170,6 +174,18 @@ pub enum Worker {
         /// The worker
         #[arg(value_name = "ID")]
         id: WorkerId,
+    },
+    /// What a worker has written
+    Logs {
+        /// The worker
+        #[arg(value_name = "ID")]
+        id: WorkerId,
+        /// Go on as it writes more, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the newest lines
+        #[arg(short = 'n', long, value_name = "N", default_value_t = LINES_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(LINES_MAX)))]
+        lines: u32,
     },
     /// Stop a worker and forget it
     Delete {
@@ -358,6 +374,19 @@ pub enum Job {
     },
 }
 
+/// `config …`
+#[derive(Debug, Clone, Copy, Subcommand)]
+#[command(after_help = "RBEE_CONFIG_DIR, RBEE_DATA_DIR and RBEE_CACHE_DIR override the \
+    directories.")]
+pub enum ConfigCommand {
+    /// Where every file and directory is, and whether it exists
+    Path,
+    /// Read config.toml and hives.conf, name every mistake, list the machines
+    Check,
+    /// Make a config.toml and a hives.conf with comments; what is there stays
+    Init,
+}
+
 impl From<&SpawnArgs> for WorkerSpawn {
     fn from(args: &SpawnArgs) -> Self {
         Self {
@@ -539,6 +568,9 @@ mod tests {
             "job logs job-1",
             "job attach job-1 --on-interrupt detach",
             "job cancel job-1 job-2",
+            "config path",
+            "config check -o json",
+            "config init",
             "exit-codes",
             "status --timeout 5s --color never --yes --detach -q -vv --no-tui --queen http://q:8500",
         ] {

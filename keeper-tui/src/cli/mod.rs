@@ -9,6 +9,7 @@
 //! [`Failure`], which is the only thing that is turned into an exit code.
 
 pub mod args;
+pub mod config;
 pub mod dashboard;
 pub mod exit;
 pub mod follow;
@@ -34,10 +35,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::config::{Config, Paths};
 use clap::{Parser, ValueEnum};
 use client::Daemon;
-use config::{Config, Paths};
-use protocol::{ApiError, JobId, Timestamp, deadline::Deadline, operation::Operation};
+use protocol::{
+    ApiError, JobId, Timestamp,
+    deadline::Deadline,
+    job::{JobEvent, Level},
+    operation::Operation,
+};
 
 use self::{
     args::{Cli, Command, Options, checked},
@@ -93,11 +99,22 @@ pub fn main() -> ExitCode {
         verbose: cli.options.verbose > 0,
     };
     let mut out = Output::new(voice, terminal::looks(cli.options.color));
+    // Before the files are read, because they may be what is wrong.
+    if let Some(Command::Config(command)) = cli.command {
+        let outcome = config::config(&mut out, command);
+        return conclude(&mut out, None, outcome).into();
+    }
     let prepared = prepare();
     let (paths, config, runtime) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => return conclude(&mut out, None, Err(Stop::Failed(failure))).into(),
     };
+    for warning in &config.warnings {
+        let event = JobEvent::new("config", warning.as_str()).level(Level::Warn);
+        if let Err(stop) = out.narrate(None, &event) {
+            return conclude(&mut out, None, Err(stop)).into();
+        }
+    }
     let exit = if dashboard::is_wanted(&cli) {
         let left = runtime.block_on(dashboard::run(&cli.options, paths, config));
         conclude(&mut out, None, left.map_err(Stop::Failed))
@@ -173,6 +190,7 @@ async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
         Command::Worker(command) => worker::worker(cx, command).await,
         Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
+        Command::Config(command) => config::config(&mut cx.out, command),
         Command::ExitCodes => {
             cx.out.report(None, &exit::report())?;
             Ok(Exit::Done)

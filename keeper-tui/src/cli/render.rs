@@ -7,7 +7,8 @@
 use protocol::{
     Timestamp,
     fleet::{
-        DeviceRecord, HiveRecord, HiveState, QueenRecord, Snapshot, WorkerRecord, WorkerState,
+        DeviceRecord, ExitRecord, HiveRecord, HiveState, QueenRecord, Snapshot, WorkerRecord,
+        WorkerState,
     },
     job::{JobRecord, JobState},
     model::{ModelRecord, ModelState},
@@ -127,7 +128,7 @@ pub fn fleet_health(snapshot: &Snapshot) -> Exit {
         state => hive_health(state),
     });
     let workers = snapshot.workers.iter().map(|worker| match worker.state {
-        WorkerState::Failed => Exit::Degraded,
+        WorkerState::Failed | WorkerState::BackingOff => Exit::Degraded,
         _ => Exit::Done,
     });
     if hives.chain(workers).all(|exit| exit == Exit::Done) { Exit::Done } else { Exit::Degraded }
@@ -186,7 +187,10 @@ fn hive_tone(state: HiveState) -> Tone {
 fn worker_tone(state: WorkerState) -> Tone {
     match state {
         WorkerState::Ready | WorkerState::Busy => Tone::Good,
-        WorkerState::Starting | WorkerState::Loading | WorkerState::Draining => Tone::Warn,
+        WorkerState::Starting
+        | WorkerState::Loading
+        | WorkerState::Draining
+        | WorkerState::BackingOff => Tone::Warn,
         WorkerState::Stopped => Tone::Faint,
         WorkerState::Failed => Tone::Bad,
     }
@@ -437,13 +441,19 @@ fn worker_details(worker: &WorkerRecord, now: Timestamp) -> Vec<Block> {
         .with("started", worker.started_at.map(|at| format!("{} ago", age(at, now))))
         .with("heard of", worker.last_heartbeat_at.map(|at| format!("{} ago", age(at, now))))
         .with("life", Cell::new(worker.incarnation))
+        .with("restarts", worker.restarts)
+        .with("starts again", worker.retry_at.map(|at| format!("in {}", age(now, at))))
         .with("pid", worker.pid)
         .with("url", worker.url.as_ref())
         .with("log", worker.log_file.as_ref())
-        .with("last exit", worker.last_exit.as_ref().map(|exit| &exit.reason));
+        .with("last exit", worker.last_exit.as_ref().map(|exit| last_exit(exit, now)));
     let log_tail = worker.last_exit.iter().flat_map(|exit| exit.log_tail.iter());
     let log_lines = log_tail.map(|line| Block::Line(format!("  {line}")));
     std::iter::once(details.block()).chain(log_lines).collect()
+}
+
+fn last_exit(exit: &ExitRecord, now: Timestamp) -> String {
+    format!("{}, {} ago", exit.reason, age(exit.at, now))
 }
 
 fn hive_details(hive: &HiveRecord, result: &Value, now: Timestamp) -> Vec<Block> {

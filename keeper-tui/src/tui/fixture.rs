@@ -245,6 +245,8 @@ pub(crate) fn worker(name: &str, hive: &str, state: WorkerState) -> WorkerRecord
         memory_bytes: Some(41 * GIB),
         tokens_per_second: serves.then_some(41.3),
         last_heartbeat_at: Some(at(-2)),
+        restarts: None,
+        retry_at: None,
         last_exit: (state == WorkerState::Failed).then(|| ExitRecord {
             at: at(-30),
             code: None,

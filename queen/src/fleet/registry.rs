@@ -83,6 +83,14 @@ impl Registry {
         vec![FeedEvent::Hive(hive.record.clone().into())]
     }
 
+    /// The hive is known and there is no way to it.
+    pub fn hive_out_of_reach(&mut self, id: &HiveId, reason: &str) -> Vec<FeedEvent> {
+        self.set_hive(id, |hive| {
+            hive.record.state = HiveState::Offline;
+            hive.record.reason = Some(reason.to_owned());
+        })
+    }
+
     /// The hive's process was launched.
     pub fn hive_starting(&mut self, id: &HiveId) -> Vec<FeedEvent> {
         self.set_hive(id, |hive| {
@@ -366,7 +374,7 @@ impl Worker {
         let mut record = self.record.clone();
         let Some(heard) = &self.heard else { return record };
         record.last_heartbeat_at = Some(heard.at_wall);
-        if record.state.is_ended() {
+        if record.state.is_down() {
             return record;
         }
         let details = &heard.details;

@@ -1,19 +1,27 @@
-//! The hive of this machine as a process: started, found again, stopped.
+//! The hive of this machine: started, found again, stopped. It is a process of
+//! its own, or, with the feature `local-hive`, a part of the queen's.
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+#[cfg(not(feature = "local-hive"))]
 use client::Daemon;
 use config::{
-    Paths,
+    Config, Paths, Record,
     instance::{self, Found},
 };
 use daemon::jobs::{Failure, JobHandle};
-use lifecycle::{Launch, Process};
+#[cfg(not(feature = "local-hive"))]
+use lifecycle::Launch;
+use lifecycle::Process;
 use protocol::{ApiError, ErrorCode, HiveId};
+use secrecy::SecretString;
+
+use super::{link::HiveLink, remote::RemoteHive};
 
 /// From launch to the first answer.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -22,44 +30,108 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(20);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// From SIGTERM to SIGKILL, for a hive that did not stop when asked.
 const SIGNAL_GRACE: Duration = Duration::from_secs(2);
+#[cfg(not(feature = "local-hive"))]
 const PROGRAM: &str = "rbee-hive";
 
 /// See the module.
-pub(super) struct LocalProcess {
+pub(super) struct LocalMachine {
     dir: PathBuf,
     queen_url: String,
-    starting: tokio::sync::Mutex<()>,
+    token: Option<SecretString>,
+    #[cfg(feature = "local-hive")]
+    setup: (Paths, Config),
+    machine: tokio::sync::Mutex<Machine>,
 }
 
-impl LocalProcess {
-    pub(super) fn new(paths: &Paths, queen_url: &str) -> Self {
+/// What runs in this process; held while the hive is started or stopped.
+#[derive(Default)]
+pub(super) struct Machine {
+    #[cfg(feature = "local-hive")]
+    hive: Option<hive::Server>,
+}
+
+impl LocalMachine {
+    pub(super) fn new(
+        paths: &Paths,
+        #[cfg_attr(not(feature = "local-hive"), expect(unused_variables, reason = "for the hive"))]
+        config: &Config,
+        queen_url: &str,
+        token: Option<SecretString>,
+    ) -> Self {
         Self {
             dir: paths.hive_dir(),
             queen_url: queen_url.to_owned(),
-            starting: tokio::sync::Mutex::default(),
+            token,
+            #[cfg(feature = "local-hive")]
+            setup: (paths.clone(), config.clone()),
+            machine: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Whether the hive is a part of this process when the queen starts it.
+    pub(super) fn is_embedded(&self) -> bool {
+        cfg!(feature = "local-hive")
     }
 
     pub(super) fn log_file(&self) -> PathBuf {
         self.dir.join("hive.log")
     }
 
-    /// Held while the process is started or stopped.
-    pub(super) async fn starting(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.starting.lock().await
+    /// Held while the hive is started or stopped.
+    pub(super) async fn hold(&self) -> tokio::sync::MutexGuard<'_, Machine> {
+        self.machine.lock().await
     }
 
-    /// The address of the hive that runs here, if one does.
-    pub(super) fn running(&self) -> Result<Option<String>, ApiError> {
+    fn link(&self, address: SocketAddr) -> Result<RemoteHive, ApiError> {
+        RemoteHive::new(HiveId::localhost(), &url(address), self.token.clone())
+    }
+
+    /// The record of a hive that runs here as a process of its own.
+    fn process(&self) -> Result<Option<Record>, ApiError> {
         match instance::find(&self.dir).map_err(internal)? {
-            Found::Running(record) => Ok(record.address.map(url)),
-            Found::Absent | Found::Stale(_) => Ok(None),
+            Found::Running(record) if record.pid != std::process::id() => Ok(Some(record)),
+            _ => Ok(None),
         }
     }
 
-    /// Launches the hive and waits until it answers; the caller holds
-    /// [`LocalProcess::starting`].
-    pub(super) async fn start(&self, job: &JobHandle) -> Result<String, Failure> {
+    /// The hive that runs here as a process of its own, if one does.
+    pub(super) fn running(&self) -> Result<Option<Arc<dyn HiveLink>>, ApiError> {
+        let address = self.process()?.and_then(|record| record.address);
+        match address {
+            Some(address) => Ok(Some(Arc::new(self.link(address)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts the hive in this process.
+    #[cfg(feature = "local-hive")]
+    pub(super) async fn start(
+        &self,
+        machine: &mut Machine,
+        job: &JobHandle,
+    ) -> Result<Arc<dyn HiveLink>, Failure> {
+        job.narrate("hive_start", "starting the hive of this machine in the queen").await;
+        let began = Instant::now();
+        let (paths, config) = self.setup.clone();
+        let mut setup = hive::ServerConfig::new(paths, &config).map_err(spawn_failed)?;
+        setup.queen_url = self.queen_url.parse().map_err(spawn_failed)?;
+        let server = hive::Server::start(setup).await.map_err(spawn_failed)?;
+        let message = format!("the hive is there after {} ms", began.elapsed().as_millis());
+        job.narrate("hive_start", message).await;
+        let address = url(server.local_addr());
+        let link =
+            super::embedded::EmbeddedHive::new(HiveId::localhost(), address, server.direct());
+        machine.hive = Some(server);
+        Ok(Arc::new(link))
+    }
+
+    /// Launches the hive and waits until it answers.
+    #[cfg(not(feature = "local-hive"))]
+    pub(super) async fn start(
+        &self,
+        _machine: &mut Machine,
+        job: &JobHandle,
+    ) -> Result<Arc<dyn HiveLink>, Failure> {
         let program = lifecycle::binaries::locate(PROGRAM).map_err(spawn_failed)?;
         job.narrate(
             "hive_start",
@@ -75,19 +147,46 @@ impl LocalProcess {
         let message =
             format!("hive process {} answers after {} ms", record.pid, began.elapsed().as_millis());
         job.narrate("hive_start", message).await;
-        record.address.map(url).ok_or_else(|| {
-            ApiError::new(ErrorCode::SpawnFailed, "the hive runs without an address").into()
-        })
+        let address = record.address.ok_or_else(|| {
+            ApiError::new(ErrorCode::SpawnFailed, "the hive runs without an address")
+        })?;
+        Ok(Arc::new(self.link(address)?))
+    }
+
+    /// Leaves the hive and its workers to the next queen. One in this process
+    /// ends with it; its workers live on.
+    pub(super) async fn leave(
+        &self,
+        #[cfg_attr(not(feature = "local-hive"), expect(unused_variables, reason = "holds none"))]
+        machine: &mut Machine,
+    ) -> Result<String, ApiError> {
+        #[cfg(feature = "local-hive")]
+        if let Some(hive) = machine.hive.take() {
+            hive.close().await;
+            return Ok("closed; its workers live on".to_owned());
+        }
+        Ok("lives on".to_owned())
     }
 
     /// Asks the hive to stop its workers and itself, and sees to it.
-    pub(super) async fn stop(&self) -> Result<String, ApiError> {
-        let Found::Running(record) = instance::find(&self.dir).map_err(internal)? else {
+    pub(super) async fn stop(
+        &self,
+        #[cfg_attr(not(feature = "local-hive"), expect(unused_variables, reason = "holds none"))]
+        machine: &mut Machine,
+    ) -> Result<String, ApiError> {
+        #[cfg(feature = "local-hive")]
+        if let Some(hive) = machine.hive.take() {
+            let began = Instant::now();
+            hive.close_with_workers().await;
+            let took = began.elapsed().as_millis();
+            return Ok(format!("stopped with its workers after {took} ms"));
+        }
+        let Some(record) = self.process()? else {
             return Ok("was not running".to_owned());
         };
         if let Some(address) = record.address
-            && let Ok(daemon) = Daemon::new(&url(address))
-            && let Err(error) = daemon.shutdown(&[("stop_workers", "true")]).await
+            && let Err(error) =
+                self.link(address)?.daemon().shutdown(&[("stop_workers", "true")]).await
         {
             tracing::warn!(error = %error.one_line(), "the hive did not take the request to stop");
         }
@@ -102,6 +201,7 @@ impl LocalProcess {
     }
 }
 
+#[cfg(not(feature = "local-hive"))]
 async fn is_healthy(address: SocketAddr) -> bool {
     match Daemon::new(&url(address)) {
         Ok(daemon) => daemon.health().await.is_ok(),

@@ -1,55 +1,51 @@
 //! A hive reached over HTTP: its operations run as jobs there, and their
 //! events become events of the queen's job.
 
-use client::{ClientError, Daemon, JobItem};
+use client::{ClientError, Daemon, FeedItem, FeedOptions, JobItem};
 use daemon::jobs::{Failure, JobHandle};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use protocol::{
-    ApiError, ErrorCode, HiveId,
+    ApiError, ErrorCode, HiveId, WorkerId,
     fleet::Capabilities,
     job::{EndMarker, JobEvent},
+    logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
 };
-use serde_json::Value;
+use secrecy::SecretString;
+
+use super::link::{HiveLink, News};
 
 /// One hive's address. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct RemoteHive {
+pub(super) struct RemoteHive {
     id: HiveId,
     daemon: Daemon,
 }
 
 impl RemoteHive {
     /// A hive at this address.
-    pub fn new(id: HiveId, url: &str) -> Result<Self, ApiError> {
+    pub(super) fn new(
+        id: HiveId,
+        url: &str,
+        token: Option<SecretString>,
+    ) -> Result<Self, ApiError> {
         let daemon = Daemon::new(url).map_err(|error| {
             ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}': {}", error.one_line()))
         })?;
-        Ok(Self { id, daemon: daemon.named("hive") })
-    }
-
-    /// Which hive.
-    pub fn id(&self) -> &HiveId {
-        &self.id
-    }
-
-    /// Where it is.
-    pub fn url(&self) -> &str {
-        self.daemon.base_url()
+        let daemon = daemon.named("hive");
+        let daemon = match token {
+            Some(token) => daemon.with_token(token),
+            None => daemon,
+        };
+        Ok(Self { id, daemon })
     }
 
     /// The connection to it.
-    pub fn daemon(&self) -> &Daemon {
+    pub(super) fn daemon(&self) -> &Daemon {
         &self.daemon
     }
 
-    /// What the hive has.
-    pub async fn capabilities(&self) -> Result<Capabilities, ApiError> {
-        self.daemon.capabilities().await.map_err(|error| self.unreachable(&error))
-    }
-
-    /// Runs an operation there as part of `job`: every event but the result is
-    /// passed on, a cancel travels on, and the result is returned.
-    pub async fn run(
+    async fn run_job(
         &self,
         operation: HiveOperation,
         job: &JobHandle,
@@ -102,18 +98,6 @@ impl RemoteHive {
         }
     }
 
-    /// As [`RemoteHive::run`], for operations whose result is a list.
-    pub async fn list(
-        &self,
-        operation: HiveOperation,
-        key: &str,
-        job: &JobHandle,
-    ) -> Result<Vec<Value>, Failure> {
-        let event = self.run(operation, job).await?;
-        let list = event.as_ref().and_then(JobEvent::as_result).and_then(|result| result.get(key));
-        Ok(list.and_then(Value::as_array).cloned().unwrap_or_default())
-    }
-
     fn unreachable(&self, error: &ClientError) -> ApiError {
         match error.api() {
             Some(error) => error.clone(),
@@ -123,6 +107,58 @@ impl RemoteHive {
             )
             .with_hint(format!("rbee-keeper hive status {}", self.id)),
         }
+    }
+}
+
+impl HiveLink for RemoteHive {
+    fn id(&self) -> &HiveId {
+        &self.id
+    }
+
+    fn url(&self) -> &str {
+        self.daemon.base_url()
+    }
+
+    fn news(&self) -> BoxStream<'static, News> {
+        let id = self.id.clone();
+        let feed = self.daemon.feed(FeedOptions::default());
+        feed.filter_map(move |item| std::future::ready(news(&id, item))).boxed()
+    }
+
+    fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, ApiError>> {
+        async { self.daemon.capabilities().await.map_err(|error| self.unreachable(&error)) }.boxed()
+    }
+
+    fn worker_logs<'a>(
+        &'a self,
+        worker: &'a WorkerId,
+        query: &'a LogQuery,
+    ) -> BoxFuture<'a, Result<LogPage, ApiError>> {
+        async {
+            let page = self.daemon.worker_logs(worker, query).await;
+            page.map_err(|error| self.unreachable(&error))
+        }
+        .boxed()
+    }
+
+    fn run<'a>(
+        &'a self,
+        operation: HiveOperation,
+        job: &'a JobHandle,
+    ) -> BoxFuture<'a, Result<Option<JobEvent>, Failure>> {
+        self.run_job(operation, job).boxed()
+    }
+}
+
+fn news(id: &HiveId, item: FeedItem) -> Option<News> {
+    match item {
+        FeedItem::Event(event) => Some(News::Said(event)),
+        FeedItem::Disconnected { error, .. } => Some(News::Unreachable(error.one_line())),
+        FeedItem::Undecodable { name, error } => {
+            tracing::warn!(hive = %id, name, error, "a hive's message cannot be read");
+            None
+        }
+        FeedItem::Connected => None,
     }
 }
 

@@ -2,10 +2,16 @@
 //! the worker, or to all.
 
 use daemon::jobs::{Failure, JobHandle};
-use protocol::{ApiError, ErrorCode, HiveId, WorkerId, operation::HiveOperation, suggest::nearest};
+use protocol::{
+    ApiError, ErrorCode, HiveId, WorkerId,
+    logs::{LogPage, LogQuery},
+    operation::HiveOperation,
+    suggest::nearest,
+};
 use serde_json::{Map, Value};
 
 use super::{Operations, count};
+use crate::hives;
 
 impl Operations {
     pub(super) async fn forward(
@@ -29,6 +35,16 @@ impl Operations {
             job.emit(result).await;
         }
         Ok(())
+    }
+
+    /// A page of a worker's log, from the hive that has it.
+    pub async fn worker_logs(
+        &self,
+        worker: &WorkerId,
+        query: &LogQuery,
+    ) -> Result<LogPage, ApiError> {
+        let hive = self.hives.link(&self.hive_of(None, worker)?)?;
+        hive.worker_logs(worker, query).await
     }
 
     /// Where a worker is, if the operation does not say.
@@ -61,7 +77,7 @@ impl Operations {
     ) -> Result<(), Failure> {
         let mut merged = Vec::new();
         for hive in self.hives.all() {
-            match hive.list(operation.clone(), key, job).await {
+            match hives::list(&*hive, operation.clone(), key, job).await {
                 Ok(list) => merged.extend(list),
                 Err(Failure::Cancelled) => return Err(Failure::Cancelled),
                 Err(Failure::Error(error)) => {

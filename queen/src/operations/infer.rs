@@ -305,11 +305,15 @@ impl<'a> Relay<'a> {
     async fn lost(&self, cause: &ClientError) -> ApiError {
         let ended =
             self.operations.feed().wait_for(|fleet| match fleet.workers.get(&self.worker.id) {
-                Some(record) if record.incarnation == self.worker.incarnation => {
-                    let exit = record.last_exit.as_ref().filter(|_| record.state.is_ended())?;
-                    Some(exit.reason.clone())
+                // Another life of it does not have this request.
+                Some(record)
+                    if record.state.is_down() || record.incarnation != self.worker.incarnation =>
+                {
+                    let exit = record.last_exit.as_ref();
+                    Some(exit.map_or("was started anew", |exit| &exit.reason).to_owned())
                 }
-                _ => Some("was removed".to_owned()),
+                Some(_) => None,
+                None => Some("was removed".to_owned()),
             });
         let reason = match tokio::time::timeout(EXIT_REPORT_WAIT, ended).await {
             Ok(reason) => reason,

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use protocol::{
-    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, fleet::WorkerState, suggest::nearest,
-};
+use protocol::{ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, suggest::nearest};
 
 use super::Candidate;
 
@@ -34,8 +32,7 @@ impl Want {
     /// way to it.
     pub fn could_be_served(&self, fleet: &[Candidate]) -> bool {
         fleet.iter().any(|candidate| {
-            let coming =
-                matches!(candidate.record.state, WorkerState::Starting | WorkerState::Loading);
+            let coming = candidate.record.state.is_coming();
             self.fits(candidate) && (candidate.serving || coming)
         })
     }

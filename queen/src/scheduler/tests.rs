@@ -25,6 +25,8 @@ fn worker(id: &str, model: &str, slots: u32, state: WorkerState) -> Candidate {
         tokens_per_second: None,
         last_heartbeat_at: None,
         last_exit: None,
+        restarts: None,
+        retry_at: None,
         log_file: None,
     };
     Candidate { serving: state.is_serving(), record }
@@ -122,6 +124,16 @@ fn no_worker_is_an_error_whose_hint_is_the_command_that_makes_one() {
 fn a_worker_that_still_loads_is_worth_waiting_for() {
     let mut scheduler = Scheduler::new(8);
     let loading = [worker("wk-a", "demo", 1, WorkerState::Loading)];
+    let (ticket, effects) = scheduler.submit(want("demo"), &loading);
+    assert_eq!(place(&effects, ticket), Some((1, 1)));
+    let effects = scheduler.settle(&[ready("wk-a", "demo", 1)]);
+    assert_eq!(granted(&effects, ticket), Some("wk-a"));
+}
+
+#[test]
+fn a_worker_that_is_started_again_is_worth_waiting_for() {
+    let mut scheduler = Scheduler::new(8);
+    let loading = [worker("wk-a", "demo", 1, WorkerState::BackingOff)];
     let (ticket, effects) = scheduler.submit(want("demo"), &loading);
     assert_eq!(place(&effects, ticket), Some((1, 1)));
     let effects = scheduler.settle(&[ready("wk-a", "demo", 1)]);

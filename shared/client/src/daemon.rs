@@ -7,10 +7,11 @@ use std::{
 };
 
 use protocol::{
-    JobId, RequestId,
+    JobId, RequestId, WorkerId,
     deadline::Deadline,
     fleet::{BuildInfo, Capabilities, Health, Heartbeat, HeartbeatAnswer, Snapshot},
     job::{JobCreated, JobList, JobRecord, JobState},
+    logs::{LogPage, LogQuery},
     operation::Operation,
     routes,
 };
@@ -122,6 +123,17 @@ impl Daemon {
     pub async fn shutdown(&self, query: &[(&str, &str)]) -> Result<(), ClientError> {
         let request = self.request(Use::Call, Method::POST, routes::SHUTDOWN)?.query(query);
         self.send(request.json(&serde_json::json!({}))).await.map(drop)
+    }
+
+    /// A page of a worker's log, from its hive or through the queen.
+    pub async fn worker_logs(
+        &self,
+        id: &WorkerId,
+        query: &LogQuery,
+    ) -> Result<LogPage, ClientError> {
+        let path = routes::worker_logs(id);
+        let request = self.request(Use::Call, Method::GET, &path)?.query(&query.parameters());
+        self.read(Method::GET, &path, request).await
     }
 
     /// Worker → queen.

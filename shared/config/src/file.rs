@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
@@ -19,10 +19,12 @@ use toml::de::DeTable;
 
 use crate::{
     Paths,
+    hives::{HiveEntry, Origin, Reach},
+    hives_conf, text_file,
     toml_section::{Section, Source},
 };
 
-/// Everything `config.toml` can say.
+/// Everything `config.toml` and `hives.conf` can say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// `[queen]`
@@ -31,8 +33,11 @@ pub struct Config {
     pub hive: HiveConfig,
     /// `[keeper]`
     pub keeper: KeeperConfig,
-    /// `[hives.<alias>]`: the hives the queen knows.
+    /// `[hives.<alias>]` and `hives.conf`: the hives the queen knows.
     pub hives: BTreeMap<HiveId, HiveEntry>,
+    /// What is understood and perhaps not meant; whoever reads the
+    /// configuration says it aloud.
+    pub warnings: Vec<String>,
 }
 
 /// `[queen]`
@@ -76,18 +81,11 @@ pub struct KeeperConfig {
     pub theme: Option<String>,
 }
 
-/// `[hives.<alias>]`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HiveEntry {
-    /// Where the hive answers.
-    pub url: Option<BaseUrl>,
-}
-
 /// Where a daemon answers: scheme, host and port, nothing behind them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BaseUrl(String);
 
-/// Why `config.toml` was refused.
+/// Why `config.toml` or `hives.conf` was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is there and could not be read.
@@ -97,6 +95,20 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody else could change what the file says.
+    #[error("{} {problem}", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// Who could, and the remedy.
+        problem: String,
+    },
+    /// The file is no configuration that a person wrote.
+    #[error("{} is larger than {} KiB", path.display(), text_file::BYTES_MAX / 1024)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// The file says something that cannot be meant.
     #[error("{}:{line}: {problem}", path.display())]
@@ -142,14 +154,18 @@ impl Default for HiveConfig {
 }
 
 impl Config {
-    /// Reads the file of these paths; if there is none, the defaults.
+    /// Reads the files of these paths; what is not there says the defaults.
     pub fn load(paths: &Paths) -> Result<Self, ConfigError> {
         let path = paths.config_file();
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(ConfigError::Read { path, source }),
+        let mut config = match text_file::read(&path)? {
+            Some(text) => Self::parse(&path, &text)?,
+            None => Self::default(),
+        };
+        let path = paths.hives_file();
+        if let Some(text) = text_file::read(&path)? {
+            config.add_hives(hives_conf::parse(&path, &text)?);
         }
+        Ok(config)
     }
 
     /// Reads `text`, which stands in the file `path`.
@@ -167,11 +183,23 @@ impl Config {
             hives: root
                 .sections("hives")?
                 .into_iter()
-                .map(|(alias, section)| Ok((alias, HiveEntry::read(section)?)))
+                .map(|(alias, section)| {
+                    let line = source.line(alias.offset);
+                    let origin = Origin { file: path.to_owned(), line };
+                    let reach = read_hive(&alias.value, section, source)?;
+                    Ok((alias.value, HiveEntry { reach, origin }))
+                })
                 .collect::<Result<_, ConfigError>>()?,
+            warnings: Vec::new(),
         };
         root.finish()?;
         Ok(config)
+    }
+}
+
+impl ConfigError {
+    pub(crate) fn invalid(path: &Path, line: usize, problem: String) -> Self {
+        Self::Invalid { path: path.to_owned(), line, problem }
     }
 }
 
@@ -232,16 +260,38 @@ impl KeeperConfig {
     }
 }
 
-impl HiveEntry {
-    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
-        let entry = Self { url: section.parsed("url", BaseUrl::SHAPE)?.map(|url| url.value) };
-        section.finish()?;
-        Ok(entry)
+/// `[hives.<alias>]`. A section that says nothing names a machine that ssh
+/// knows under its alias, as an empty `Host` of `hives.conf` does.
+fn read_hive(
+    alias: &HiveId,
+    mut section: Section<'_>,
+    source: Source<'_>,
+) -> Result<Reach, ConfigError> {
+    let url = section.parsed("url", BaseUrl::SHAPE)?;
+    let token_file = section.parsed::<PathBuf>("token_file", TOKEN_FILE_SHAPE)?;
+    section.finish()?;
+    match (url, token_file) {
+        (Some(url), token) => {
+            let token_file = token.map(|token| beside(source.path, &token.value));
+            Ok(Reach::Http { url: url.value, token_file })
+        }
+        (None, Some(token)) => {
+            Err(source.refuse(token.offset, "`token_file` needs a `url` to show the token to"))
+        }
+        (None, None) => hives_conf::reach_by_alias(alias, source.path),
     }
 }
 
 impl BaseUrl {
     const SHAPE: &str = "an address such as `http://127.0.0.1:8500`, without a path";
+
+    /// Plain HTTP at this host; the braces of an IPv6 address are added.
+    pub(crate) fn http(host: &str, port: u16) -> Result<Self, InvalidUrl> {
+        match host.contains(':') {
+            true => format!("http://[{host}]:{port}").parse(),
+            false => format!("http://{host}:{port}").parse(),
+        }
+    }
 
     /// The address without a `/` at its end.
     pub fn as_str(&self) -> &str {
@@ -281,6 +331,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
+const TOKEN_FILE_SHAPE: &str = "the path of a file";
 const DRAIN_SECONDS: std::ops::RangeInclusive<u32> = 0..=3600;
 
 /// Reads where a daemon listens and the token that guards it: beyond loopback
@@ -293,9 +344,8 @@ fn bind(
     let what = format!("an IP address and a port such as `{default}`");
     let address = section.parsed::<SocketAddr>("address", &what)?;
     let token_file = section
-        .parsed::<PathBuf>("token_file", "the path of a file")?
-        // Relative to the file that says it, because daemons run elsewhere.
-        .map(|token| source.path.with_file_name("").join(token.value));
+        .parsed::<PathBuf>("token_file", TOKEN_FILE_SHAPE)?
+        .map(|token| beside(source.path, &token.value));
     match address {
         Some(address) if !address.value.ip().is_loopback() && token_file.is_none() => {
             let problem = format!(
@@ -307,6 +357,12 @@ fn bind(
         }
         address => Ok((address.map_or(default, |address| address.value), token_file)),
     }
+}
+
+/// A relative path starts at the folder of the file that says it, because
+/// daemons run elsewhere.
+fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.with_file_name("").join(path)
 }
 
 fn loopback(port: u16) -> SocketAddr {

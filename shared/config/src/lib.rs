@@ -1,19 +1,26 @@
-//! What is on disk: where rbee's files are, what `config.toml` says, the
-//! tokens, and who holds a data directory.
+//! What is on disk: where rbee's files are, what `config.toml` and `hives.conf`
+//! say, the tokens, and who holds a data directory.
 //!
 //! No network and no async runtime. Everything read here was written by a
 //! person or by a program that may have died in the middle, so every refusal
 //! names the file and the remedy.
 
+pub mod capabilities;
+pub mod check;
+pub mod examples;
 pub mod file;
+pub mod hives;
+pub mod hives_conf;
 pub mod instance;
 pub mod paths;
 pub mod procfs;
 pub mod secret;
 
+mod text_file;
 mod toml_section;
 
 pub use file::{BaseUrl, Config, ConfigError};
+pub use hives::{HiveEntry, Origin, Reach, SshTarget};
 pub use instance::{Found, Instance, InstanceError, Nonce, Record};
 pub use paths::{Paths, PathsError};
 pub use secret::{SecretError, read_token};

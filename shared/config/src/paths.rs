@@ -18,7 +18,7 @@ use protocol::WorkerId;
 /// The three directories that hold everything rbee keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
-    /// What the operator writes: `config.toml`, tokens.
+    /// What the operator writes: `config.toml`, `hives.conf`, tokens.
     pub config_dir: PathBuf,
     /// What the daemons write and need again: records, job logs, registries.
     pub data_dir: PathBuf,
@@ -79,6 +79,16 @@ impl Paths {
     /// The file the operator writes.
     pub fn config_file(&self) -> PathBuf {
         self.config_dir.join("config.toml")
+    }
+
+    /// The machines, in the manner of `~/.ssh/config`.
+    pub fn hives_file(&self) -> PathBuf {
+        self.config_dir.join("hives.conf")
+    }
+
+    /// What the hives last said they have; written by the queen for people.
+    pub fn capabilities_file(&self) -> PathBuf {
+        self.config_dir.join("capabilities.yaml")
     }
 
     /// The queen's records, job log and registries.

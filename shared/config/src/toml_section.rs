@@ -24,12 +24,13 @@ pub(crate) struct Source<'a> {
 impl Source<'_> {
     /// The refusal of what stands at `offset`.
     pub(crate) fn refuse(&self, offset: usize, problem: impl Display) -> ConfigError {
+        ConfigError::invalid(self.path, self.line(offset), problem.to_string())
+    }
+
+    /// The line of what stands at `offset`, counted from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
-        ConfigError::Invalid {
-            path: self.path.to_owned(),
-            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
-            problem: problem.to_string(),
-        }
+        before.iter().filter(|&&byte| byte == b'\n').count() + 1
     }
 }
 
@@ -68,20 +69,22 @@ impl<'a> Section<'a> {
     pub(crate) fn sections<K>(
         &mut self,
         name: &'static str,
-    ) -> Result<Vec<(K, Section<'a>)>, ConfigError>
+    ) -> Result<Vec<(Located<K>, Section<'a>)>, ConfigError>
     where
         K: FromStr<Err: Display>,
     {
         let Some(value) = self.take(name) else { return Ok(Vec::new()) };
         let mut sections = Vec::new();
         for (key, value) in self.table_of(name, value)? {
-            let parsed = key.get_ref().parse().map_err(|problem| {
+            let offset = key.span().start;
+            let value_of_key = key.get_ref().parse().map_err(|problem| {
                 let problem = format!("the name of a section [{name}.…] {problem}");
-                self.source.refuse(key.span().start, problem)
+                self.source.refuse(offset, problem)
             })?;
             let full_name = format!("{name}.{}", key.get_ref());
             let table = self.table_of(&full_name, value)?;
-            sections.push((parsed, self.inner(&full_name, Some(table))));
+            let key = Located { value: value_of_key, offset };
+            sections.push((key, self.inner(&full_name, Some(table))));
         }
         Ok(sections)
     }

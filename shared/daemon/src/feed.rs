@@ -4,6 +4,7 @@
 //! are cursors over the window; one that falls out of it is told `lagged` and
 //! gets a new snapshot, never a silent gap.
 
+mod cursor;
 mod http;
 
 use std::{
@@ -12,12 +13,13 @@ use std::{
 };
 
 use protocol::{
-    fleet::{Change, FeedEvent, Fleet},
+    fleet::{Change, FeedEvent, Fleet, Snapshot},
     job::Level,
 };
 use tokio::sync::watch;
 
-use crate::lock;
+pub use self::cursor::Follower;
+use crate::{lock, metrics::Metrics};
 
 /// Messages a reader may be behind before it needs a snapshot.
 const WINDOW_MESSAGES_MAX: usize = 8_192;
@@ -79,6 +81,7 @@ pub struct Feed {
     newest: Arc<watch::Sender<u64>>,
     /// Tells this life of the daemon from the one before: numbers start anew.
     epoch: Arc<str>,
+    metrics: Metrics,
 }
 
 impl Default for Feed {
@@ -95,12 +98,18 @@ impl Feed {
             inner: Arc::default(),
             newest: Arc::new(watch::Sender::new(0)),
             epoch: epoch[..12].into(),
+            metrics: Metrics::new(),
         }
     }
 
     /// Which life of the daemon this is.
     pub fn epoch(&self) -> &str {
         &self.epoch
+    }
+
+    /// The daemon's numbers: whoever has its feed counts into the same ones.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Takes a message in and shows it to all readers. A record that says
@@ -127,6 +136,11 @@ impl Feed {
     /// The fleet as it is.
     pub fn fleet(&self) -> Fleet {
         lock(&self.inner).fleet.clone()
+    }
+
+    /// The fleet as one message.
+    pub fn snapshot(&self) -> Snapshot {
+        lock(&self.inner).snapshot()
     }
 
     /// Looks at the fleet without copying it. `look` must be brief: publishers
@@ -158,6 +172,16 @@ impl Feed {
 }
 
 impl Inner {
+    /// Ages are counted from the queen's clock at this moment, not from when
+    /// her record last changed.
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.fleet.snapshot();
+        if let Some(queen) = &mut snapshot.queen {
+            queen.now = crate::now();
+        }
+        snapshot
+    }
+
     fn is_known(&self, event: &FeedEvent) -> bool {
         let fleet = &self.fleet;
         match event {

@@ -24,7 +24,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt, future::BoxFuture};
@@ -42,7 +42,12 @@ use self::{
     log::{Entry, JobLog},
     store::Store,
 };
-use crate::{feed::Feed, lock, now};
+use crate::{
+    feed::Feed,
+    lock,
+    metrics::{JOB_DURATION, JOBS, JOBS_RUNNING},
+    now,
+};
 
 pub(crate) use self::http::unknown_parameter;
 pub use self::store::{Retention, StoreError};
@@ -124,6 +129,7 @@ struct Live {
     cancel: CancellationToken,
     /// One publisher at a time: numbers are given and committed in order.
     publishing: tokio::sync::Mutex<()>,
+    accepted_at: Instant,
 }
 
 /// What a new job is made from besides its operation.
@@ -157,6 +163,7 @@ impl Jobs {
             unwritable: AtomicBool::new(false),
         };
         let jobs = Self { shared: Arc::new(shared) };
+        jobs.shared.change_live(|_| {});
         jobs.end_orphans().await?;
         jobs.prune(retention).await?;
         let newest = jobs.shared.store.list(None, retention.jobs_max).await?;
@@ -206,8 +213,9 @@ impl Jobs {
             log: Arc::new(JobLog::new(record.clone())),
             cancel: CancellationToken::new(),
             publishing: tokio::sync::Mutex::default(),
+            accepted_at: Instant::now(),
         });
-        lock(&self.shared.live).insert(id.clone(), Arc::clone(&live));
+        self.shared.change_live(|running| running.insert(id.clone(), Arc::clone(&live)));
         self.shared.feed.publish(FeedEvent::Job(record.into()));
         let job = JobHandle {
             id: id.clone(),
@@ -215,6 +223,8 @@ impl Jobs {
             shared: Arc::clone(&self.shared),
             deadline: submission.deadline,
             request_id: submission.request_id.map(Arc::from),
+            actor: self.shared.actor,
+            result: None,
         };
         self.shared.tasks.spawn(run(execute, operation, job));
         Ok(id)
@@ -300,6 +310,13 @@ fn unreadable(error: StoreError) -> ApiError {
 }
 
 impl Shared {
+    fn change_live<T>(&self, change: impl FnOnce(&mut HashMap<JobId, Arc<Live>>) -> T) {
+        let mut live = lock(&self.live);
+        change(&mut live);
+        // Under the lock, so that the newest number is the last one set.
+        self.feed.metrics().set(&JOBS_RUNNING, &[], live.len() as f64);
+    }
+
     fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, ApiError> {
         self.unwritable.store(result.is_err(), Ordering::Relaxed);
         result.map_err(|error| {
@@ -378,6 +395,10 @@ pub struct JobHandle {
     shared: Arc<Shared>,
     deadline: Option<Deadline>,
     request_id: Option<Arc<str>>,
+    /// Who speaks through this handle.
+    actor: &'static str,
+    /// Where the result goes instead of into the log.
+    result: Option<Arc<Mutex<Option<JobEvent>>>>,
 }
 
 impl JobHandle {
@@ -389,6 +410,14 @@ impl JobHandle {
     /// When the whole call must be over.
     pub fn deadline(&self) -> Option<Deadline> {
         self.deadline
+    }
+
+    /// Lets somebody else do a part of this job: what they say is said under
+    /// their name, and their result is handed over instead of published.
+    pub fn part(&self, actor: &'static str) -> Part {
+        let result = Arc::default();
+        let job = Self { actor, result: Some(Arc::clone(&result)), ..self.clone() };
+        Part { job, result }
     }
 
     /// The caller's id of the request, passed on to whoever is asked next.
@@ -433,6 +462,12 @@ impl JobHandle {
     /// Publishes events in one commit. What another daemon said keeps its
     /// actor and its time.
     pub async fn emit_all(&self, mut events: Vec<JobEvent>) {
+        if let Some(result) = &self.result {
+            let handed_over = events.extract_if(.., |event| event.as_result().is_some()).last();
+            if handed_over.is_some() {
+                *lock(result) = handed_over;
+            }
+        }
         if events.is_empty() {
             return;
         }
@@ -473,7 +508,7 @@ impl JobHandle {
         if event.is_token() {
             return;
         }
-        event.actor.get_or_insert_with(|| self.shared.actor.to_owned());
+        event.actor.get_or_insert_with(|| self.actor.to_owned());
         event.level.get_or_insert_default();
         event.at.get_or_insert_with(now);
     }
@@ -580,8 +615,26 @@ impl JobHandle {
         let result = self.shared.store.end(record.clone(), end.clone()).await;
         let _ = self.shared.written(result);
         self.live.log.end(end, record.clone());
-        lock(&self.shared.live).remove(&self.id);
+        self.shared.change_live(|running| running.remove(&self.id));
+        let metrics = self.shared.feed.metrics();
+        let operation = ("operation", record.operation.as_str());
+        metrics.count(&JOBS, &[operation, ("state", record.state.as_str())]);
+        metrics.observe(&JOB_DURATION, &[operation], self.live.accepted_at.elapsed().as_secs_f64());
         self.shared.feed.publish(FeedEvent::Job(record.into()));
+    }
+}
+
+/// A part of a job that somebody else does.
+pub struct Part {
+    /// What they publish through.
+    pub job: JobHandle,
+    result: Arc<Mutex<Option<JobEvent>>>,
+}
+
+impl Part {
+    /// Their result, if they gave one.
+    pub fn into_result(self) -> Option<JobEvent> {
+        lock(&self.result).take()
     }
 }
 

@@ -11,10 +11,13 @@ pub mod door;
 pub mod feed;
 pub mod jobs;
 pub mod logging;
+pub mod metrics;
 pub mod refusal;
 pub mod server;
 pub mod shutdown;
 pub mod sse;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use refusal::Refusal;
 

@@ -4,8 +4,6 @@
 //! `data:` lines and nothing else, and because chunks are filled with as many
 //! events as are ready: one write per batch instead of one per event.
 
-use std::fmt::Write as _;
-
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures::Stream;
@@ -54,15 +52,18 @@ impl Dialect {
     /// Appends one event. `data` must be one line; a JSON text always is, and
     /// anything else has its line ends turned into spaces so that no text can
     /// pass for a second `data:` line.
-    pub fn event(self, out: &mut String, name: Option<&str>, id: &str, data: &str) {
+    pub fn event(self, out: &mut String, name: Option<&str>, id: Option<&str>, data: &str) {
         if self == Self::Aware {
             if let Some(name) = name {
                 out.push_str("event: ");
                 out.push_str(name);
                 out.push('\n');
             }
-            // Infallible: writing to a String.
-            let _ = writeln!(out, "id: {id}");
+            if let Some(id) = id {
+                out.push_str("id: ");
+                out.push_str(id);
+                out.push('\n');
+            }
         }
         out.push_str("data: ");
         if data.contains(['\r', '\n']) {
@@ -94,7 +95,7 @@ mod tests {
 
     fn encode(dialect: Dialect, data: &str) -> String {
         let mut out = String::new();
-        dialect.event(&mut out, None, "7", data);
+        dialect.event(&mut out, None, Some("7"), data);
         out
     }
 

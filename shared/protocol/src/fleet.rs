@@ -82,8 +82,13 @@ pub struct HiveRecord {
 ///
 /// ```text
 /// starting ─▶ loading ─▶ ready ⇄ busy ─▶ draining ─▶ stopped
-///     └──────────┴─────────┴──────┴─▶ failed
+///   ▲ └──────────┴─────────┴──────┴─▶ failed ◀─┐
+///   │            └─────────┴──────┴─▶ backing_off
+///   └──────────────────────────────────────┘
 /// ```
+///
+/// A worker that has served once is started again when it ends unasked; only
+/// one that keeps ending, or never came up, is `failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
@@ -97,6 +102,8 @@ pub enum WorkerState {
     Busy,
     /// It finishes what it has and takes nothing new.
     Draining,
+    /// It ended against our will and is started again at its `retry_at`.
+    BackingOff,
     /// It ended as it was asked to.
     Stopped,
     /// It ended, or never came up, against our will.
@@ -112,6 +119,7 @@ impl WorkerState {
             Self::Ready => "ready",
             Self::Busy => "busy",
             Self::Draining => "draining",
+            Self::BackingOff => "backing_off",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
         }
@@ -122,7 +130,17 @@ impl WorkerState {
         matches!(self, Self::Ready | Self::Busy)
     }
 
-    /// Whether its process is gone.
+    /// Whether it is on its way to serving without anybody's help.
+    pub fn is_coming(self) -> bool {
+        matches!(self, Self::Starting | Self::Loading | Self::BackingOff)
+    }
+
+    /// Whether its last process is gone, whether or not another one follows.
+    pub fn is_down(self) -> bool {
+        self.is_ended() || self == Self::BackingOff
+    }
+
+    /// Whether its process is gone for good.
     pub fn is_ended(self) -> bool {
         matches!(self, Self::Stopped | Self::Failed)
     }
@@ -182,6 +200,12 @@ pub struct WorkerRecord {
     pub last_heartbeat_at: Option<Timestamp>,
     /// How its last process ended.
     pub last_exit: Option<ExitRecord>,
+    /// How often it was started again; `null` from a hive that does not count.
+    #[serde(default)]
+    pub restarts: Option<u32>,
+    /// When it is started again; `null` unless it is backing off.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
     /// Where its output goes, on its machine.
     pub log_file: Option<String>,
 }

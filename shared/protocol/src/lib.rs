@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod ids;
 pub mod inference;
 pub mod job;
+pub mod logs;
 pub mod model;
 pub mod operation;
 pub mod routes;

@@ -1,7 +1,7 @@
 //! Operations: what a job can be asked to do, and the only parser of them.
 //!
 //! An operation is one flat object tagged by `operation`, in snake_case. The
-//! two older documented forms are turned into it by [`normalise`] at the door.
+//! two older documented forms are turned into it by [`normalise()`] at the door.
 //! The whole operation is checked by [`Operation::parse`], so that nothing
 //! wrong is found a line later in the stream.
 //!

@@ -1,11 +1,13 @@
 //! Paths, default addresses and header names: the only place they are written.
 
-use crate::{JobId, RequestId};
+use crate::{JobId, RequestId, WorkerId};
 
 /// Where a queen listens when nothing else is configured.
 pub const QUEEN_ADDRESS: &str = "127.0.0.1:8500";
 /// Where a hive listens when nothing else is configured.
 pub const HIVE_ADDRESS: &str = "127.0.0.1:9000";
+/// The port of [`HIVE_ADDRESS`], for hives of other machines.
+pub const HIVE_PORT: u16 = 9000;
 /// The first port a hive gives to a worker when nothing else is configured.
 pub const WORKER_PORT_FIRST: u16 = 9300;
 
@@ -25,12 +27,16 @@ pub const JOB_STREAM_PATTERN: &str = "/v1/jobs/{job_id}/stream";
 pub const EVENTS: &str = "/v1/events";
 /// The feed's snapshot as plain JSON.
 pub const STATUS: &str = "/v1/status";
+/// Prometheus text format.
+pub const METRICS: &str = "/metrics";
 /// Worker → queen.
 pub const WORKER_HEARTBEAT: &str = "/v1/worker-heartbeat";
 /// Hive → queen; answered, and changes nothing.
 pub const HIVE_HEARTBEAT: &str = "/v1/heartbeat";
 /// A hive's devices.
 pub const CAPABILITIES: &str = "/capabilities";
+/// A worker's log, on its hive and on the queen, as a router pattern.
+pub const WORKER_LOGS_PATTERN: &str = "/v1/workers/{worker_id}/logs";
 /// Start an inference on a worker.
 pub const INFERENCE: &str = "/v1/inference";
 /// One inference request, as a router pattern.
@@ -55,6 +61,11 @@ pub fn job(id: &JobId) -> String {
 /// One job's stream.
 pub fn job_stream(id: &JobId) -> String {
     format!("{JOBS}/{id}/stream")
+}
+
+/// A worker's log.
+pub fn worker_logs(id: &WorkerId) -> String {
+    format!("/v1/workers/{id}/logs")
 }
 
 /// One inference request.

@@ -22,7 +22,8 @@ impl Bench {
         let generator = Generator::start(loaded, Limits::default()).unwrap();
         let phases = phases();
         phases.set(Phase::Serving(generator.clone()));
-        Self { router: router(phases, Shutdown::new()), generator, gate }
+        let router = router(phases, Shutdown::new(), Contact::default(), &Metrics::new());
+        Self { router, generator, gate }
     }
 
     async fn call(&self, request: Request<Body>) -> Response {
@@ -180,11 +181,32 @@ async fn a_wrong_request_names_the_field() {
 async fn while_it_loads_a_worker_says_how_far_it_is_and_takes_no_request() {
     let phases = phases();
     phases.set(Phase::Loading(crate::load::LoadProgress::Weights { fraction: 0.25 }));
-    let router = router(phases, Shutdown::new());
+    let router = router(phases, Shutdown::new(), Contact::default(), &Metrics::new());
     let request = Request::get(routes::HEALTH).body(Body::empty()).unwrap();
     let health = text(router.clone().oneshot(request).await.unwrap()).await;
     assert!(health.contains(r#""status":"loading""#), "{health}");
     assert!(health.contains(r#""done":250"#), "{health}");
     let response = router.oneshot(post(&json!({"prompt": "say"}))).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_wrong_with_the_numbers_of_a_worker() {
+    let bench = Bench::new();
+    bench.gate.allow(100);
+    text(bench.infer(json!({"prompt": "say"})).await).await;
+    bench.until_idle().await;
+    let request = Request::get(routes::METRICS).body(Body::empty()).unwrap();
+    let numbers = text(bench.call(request).await).await;
+    daemon::testing::promtool_check(&numbers).unwrap();
+    for sample in [
+        "rbee_slots 1",
+        "rbee_slots_busy 0",
+        "rbee_waiting_requests 0",
+        "rbee_tokens_generated_total 5",
+        "rbee_time_to_first_token_seconds_count 1",
+        "rbee_sse_readers{stream=\"inference\"} 0",
+    ] {
+        assert!(numbers.lines().any(|line| line == sample), "no {sample} in:\n{numbers}");
+    }
 }

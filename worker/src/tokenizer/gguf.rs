@@ -68,7 +68,7 @@ impl Kind {
 
 enum Merger {
     ByteLevel(Box<ByteLevelBpe>),
-    SentencePiece(SentencePieceBpe),
+    SentencePiece(Box<SentencePieceBpe>),
 }
 
 /// A tokenizer built from a file's metadata.
@@ -102,7 +102,7 @@ impl GgufTokenizer {
             }
             "llama" => {
                 let bpe = metadata.sentencepiece(&tokens, &kinds)?;
-                (Merger::SentencePiece(bpe), true, Box::new(sentencepiece::plain_bytes))
+                (Merger::SentencePiece(Box::new(bpe)), true, Box::new(sentencepiece::plain_bytes))
             }
             other => {
                 return Err(TokenizerError::Invalid {

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::job::Progress;
+use protocol::{fleet::WorkerHealth, job::Progress};
 
 use super::*;
 use crate::workers::launcher::tests::{launcher, spec};
@@ -26,9 +26,20 @@ impl Life {
     }
 
     fn take(&mut self, event: Event) -> Vec<Effect> {
-        let effects = self.entry.handle(event, self.now);
+        let effects = self.entry.handle(self.of_this_life(event), self.now, 0.5);
         self.effects.extend(&effects);
         effects
+    }
+
+    /// What answers with no incarnation answers as the process of this life.
+    fn of_this_life(&self, mut event: Event) -> Event {
+        if let Event::Answered(health) = &mut event
+            && let Some(worker) = &mut health.worker
+            && worker.incarnation == 0
+        {
+            worker.incarnation = self.entry.record().incarnation;
+        }
+        event
     }
 
     fn after(mut self, seconds: u64) -> Self {
@@ -46,6 +57,11 @@ impl Life {
 }
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
+const MIB: u64 = 1024 * 1024;
+
+fn tick() -> Event {
+    Event::Tick { at: AT }
+}
 
 fn launched() -> Event {
     Event::Launched { pid: 4711 }
@@ -82,7 +98,7 @@ fn health(status: &str, done: Option<u64>, busy: u32) -> Event {
     });
     let worker = WorkerHealth {
         worker_id: "wk-1".parse().unwrap(),
-        incarnation: 1,
+        incarnation: 0,
         slots_total: Some(2),
         slots_busy: Some(busy),
         context_length: Some(256),
@@ -136,16 +152,18 @@ fn how_a_process_ended_decides_what_the_record_says() {
         (vec![launch_failed()], Failed, false),
         (vec![launched(), exited(Some(1), None)], Failed, false),
         (vec![launched(), loading(1), exited(None, Some(9))], Failed, false),
-        ([up(), vec![exited(Some(0), None)]].concat(), Failed, false),
-        // A SIGTERM by hand.
+        // A SIGTERM by hand, seen afterwards …
+        ([up(), vec![exited(Some(0), None)]].concat(), Stopped, false),
+        // … and before.
         ([up(), vec![draining(), exited(Some(0), None)]].concat(), Stopped, false),
         ([up(), vec![draining(), exited(Some(3), None)]].concat(), Failed, false),
         // Asked is stopped, however it took it.
         ([up(), vec![leave(), exited(None, Some(9))]].concat(), Stopped, true),
         (vec![leave(), launch_failed()], Stopped, true),
         (vec![leave(), launched(), exited(None, Some(9))], Stopped, true),
-        // Deleted after it had failed.
-        ([up(), vec![exited(Some(1), None), leave()]].concat(), Failed, true),
+        // Deleted after it had failed, or before it came back.
+        (vec![launched(), exited(Some(1), None), leave()], Failed, true),
+        ([up(), vec![exited(Some(1), None), leave()]].concat(), Stopped, true),
     ] {
         let life = Life::new().with(events.clone());
         let record = life.entry.record();
@@ -164,8 +182,8 @@ fn a_worker_that_does_not_come_up_is_ended_and_says_why() {
         (Life::new().with([launched(), loading(1), loading(1)]).after(62), "no progress"),
     ] {
         let mut life = life;
-        assert_eq!(life.take(Event::Tick), [Effect::Kill]);
-        assert_eq!(life.take(Event::Tick), [], "asked once");
+        assert_eq!(life.take(tick()), [Effect::Kill]);
+        assert_eq!(life.take(tick()), [], "asked once");
         let _ = life.take(exited(None, Some(9)));
         assert_eq!(life.state(), WorkerState::Failed);
         let exit = life.entry.record().last_exit.clone().unwrap();
@@ -177,7 +195,7 @@ fn a_worker_that_does_not_come_up_is_ended_and_says_why() {
 #[test]
 fn progress_extends_the_time_to_load() {
     let life = Life::new().with([launched(), loading(1)]).after(50).with([loading(2)]).after(50);
-    let life = life.with([Event::Tick]);
+    let life = life.with([tick()]);
     assert_eq!((life.state(), life.asked_for(Effect::Kill)), (WorkerState::Loading, 0));
 }
 
@@ -202,7 +220,7 @@ fn an_answer_of_another_program_or_another_life_is_none() {
 fn the_numbers_of_a_worker_that_falls_silent_become_unknown_and_it_is_left_alone() {
     let life = Life::new().with([launched(), ready(1)]).after(9).with([Event::Unanswered]);
     assert_eq!(life.entry.record().slots_busy, Some(1));
-    let life = life.after(1).with([Event::Unanswered, Event::Tick]);
+    let life = life.after(1).with([Event::Unanswered, tick()]);
     let record = life.entry.record();
     assert_eq!((record.slots_busy, record.memory_bytes), (None, None));
     assert_eq!((record.state, record.slots_total), (WorkerState::Ready, Some(2)));
@@ -234,10 +252,79 @@ fn an_adopted_worker_is_held_and_never_launched() {
     let now = Instant::now();
     let (mut entry, effects) = WorkerEntry::adopted(record, 0, 42, now);
     assert_eq!(effects, [Effect::Publish, Effect::Adopt]);
-    let _ = entry.handle(launched(), now);
+    let _ = entry.handle(launched(), now, 0.5);
     assert_eq!(entry.record().pid, Some(42));
-    let _ = entry.handle(ready(0), now);
-    assert_eq!(entry.record().state, WorkerState::Ready);
+    let mut life = Life { entry, now, effects };
+    let _ = life.take(ready(0));
+    assert_eq!(life.state(), WorkerState::Ready);
+}
+
+#[test]
+fn a_worker_that_served_and_was_killed_comes_back_as_another_life() {
+    let mut life = Life::new().with([launched(), ready(1)]);
+    assert_eq!(life.take(exited(None, Some(9))), [Effect::Publish, Effect::Remember]);
+    let record = life.entry.record();
+    assert_eq!((record.state, record.incarnation), (WorkerState::BackingOff, 1));
+    assert_eq!((record.pid, &record.url, record.slots_busy), (None, &None, None));
+    assert_eq!(record.retry_at, Some(AT + Duration::from_secs(1)));
+    assert_eq!(record.last_exit.as_ref().unwrap().signal, Some(9));
+
+    assert_eq!(life.take(tick()), [], "not yet");
+    let mut life = life.after(1);
+    assert_eq!(life.take(tick()), [Effect::Publish, Effect::Launch]);
+    let life = life.with([launched(), loading(1), ready(0)]);
+    let record = life.entry.record();
+    assert_eq!((record.state, record.incarnation), (WorkerState::Ready, 2));
+    assert_eq!((record.restarts, record.retry_at), (Some(1), None));
+    assert!(record.last_exit.is_some(), "how the life before ended stays known");
+}
+
+#[test]
+fn a_worker_that_keeps_falling_is_given_up_and_says_how_it_ended() {
+    let mut life = Life::new().with([launched(), ready(0)]);
+    for _ in 0..5 {
+        let _ = life.take(exited(None, Some(11)));
+        assert_eq!(life.state(), WorkerState::BackingOff);
+        life = life.after(16).with([tick(), launched(), ready(0)]);
+    }
+    let _ = life.take(exited(None, Some(11)));
+    let record = life.entry.record();
+    assert_eq!((record.state, record.restarts), (WorkerState::Failed, Some(5)));
+    assert_eq!(record.last_exit.as_ref().unwrap().signal, Some(11));
+    assert_eq!(life.after(3600).take(tick()), []);
+}
+
+#[test]
+fn a_restart_that_cannot_load_is_tried_again_and_a_first_start_is_not() {
+    let first = Life::new().with([launched(), loading(1), exited(Some(1), None)]);
+    assert_eq!(first.state(), WorkerState::Failed);
+    let again = Life::new().with([launched(), ready(0), exited(None, Some(9))]).after(1);
+    let again = again.with([tick(), launched(), loading(1), exited(Some(1), None)]);
+    assert_eq!(again.state(), WorkerState::BackingOff);
+}
+
+#[test]
+fn a_worker_that_waits_to_be_started_is_forgotten_at_once_when_it_is_deleted() {
+    let mut life = Life::new().with([launched(), ready(0), exited(None, Some(9))]);
+    assert_eq!(life.take(leave()), [Effect::Publish, Effect::Forget]);
+    assert_eq!(life.state(), WorkerState::Stopped);
+    assert_eq!(life.after(60).take(tick()), []);
+}
+
+#[test]
+fn what_a_former_hive_was_about_to_start_is_started() {
+    let spec = crate::workers::Spec { restarts: 2, incarnation: 3, is_waiting: true, ..spec() };
+    let record = launcher(std::path::Path::new("/r")).record(&spec);
+    let now = Instant::now();
+    let (entry, effects) = WorkerEntry::resumed(record, 0, now);
+    assert_eq!(
+        (entry.record().state, &*effects),
+        (WorkerState::BackingOff, &[Effect::Publish][..])
+    );
+    let mut life = Life { entry, now, effects };
+    assert_eq!(life.take(tick()), [Effect::Publish, Effect::Launch]);
+    let record = life.entry.record();
+    assert_eq!((record.incarnation, record.restarts), (4, Some(3)));
 }
 
 #[test]
@@ -261,21 +348,55 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(stop_failed()),
         Just(leave()),
         Just(leave_at_once()),
-        Just(Event::Tick),
+        Just(tick()),
     ]
 }
 
 fn may_follow(before: WorkerState, after: WorkerState) -> bool {
-    use WorkerState::{Busy, Draining, Failed, Loading, Ready, Starting, Stopped};
+    use WorkerState::{BackingOff, Busy, Draining, Failed, Loading, Ready, Starting, Stopped};
     match (before, after) {
         (before, after) if before == after => true,
         (Starting, after) => after != Stopped,
         (Loading, after) => !matches!(after, Starting | Stopped),
-        (Ready | Busy, after) => matches!(after, Ready | Busy | Draining | Failed),
+        (Ready | Busy, after) => !matches!(after, Starting | Loading),
         (Draining, after) => matches!(after, Stopped | Failed),
+        (BackingOff, after) => matches!(after, Starting | Stopped),
         // A worker that was given up is still on its way out when it is
         // asked to leave; what has ended stays ended.
         (Stopped | Failed, _) => false,
+    }
+}
+
+/// What a real process could do: it exists from its launch to its exit.
+struct Machine {
+    is_launching: bool,
+    has_process: bool,
+}
+
+impl Machine {
+    fn can_do(&self, event: &Event) -> bool {
+        match event {
+            Event::Launched { .. } | Event::LaunchFailed { .. } => self.is_launching,
+            Event::Exited(_)
+            | Event::Listening { .. }
+            | Event::Answered(_)
+            | Event::Unanswered
+            | Event::StopFailed { .. } => self.has_process,
+            Event::Leave { .. } | Event::Tick { .. } => true,
+        }
+    }
+
+    fn does(&mut self, event: &Event) {
+        match event {
+            Event::Launched { .. } => (self.is_launching, self.has_process) = (false, true),
+            Event::LaunchFailed { .. } => self.is_launching = false,
+            Event::Exited(_) => self.has_process = false,
+            _ => {}
+        }
+    }
+
+    fn has_any(&self) -> bool {
+        self.is_launching || self.has_process
     }
 }
 
@@ -284,46 +405,44 @@ proptest! {
 
     #[test]
     fn whatever_happens_states_follow_each_other_and_there_is_one_process_at_most(
-        events in prop::collection::vec((any_event(), 0..40_u64), 0..60)
+        events in prop::collection::vec((any_event(), 0..40_u64), 0..120)
     ) {
         let mut life = Life::new();
-        // What a real process could do: it exists from its launch to its exit.
-        let (mut is_launching, mut has_process) = (true, false);
+        let mut machine = Machine { is_launching: true, has_process: false };
+        let mut is_asked = false;
         for (event, seconds) in events {
-            let is_possible = match &event {
-                Event::Launched { .. } | Event::LaunchFailed { .. } => is_launching,
-                Event::Exited(_) | Event::Listening { .. } | Event::Answered(_) => has_process,
-                Event::Unanswered | Event::StopFailed { .. } => has_process,
-                Event::Leave { .. } | Event::Tick => true,
-            };
-            if !is_possible {
+            if !machine.can_do(&event) {
                 continue;
             }
-            match &event {
-                Event::Launched { .. } => (is_launching, has_process) = (false, true),
-                Event::LaunchFailed { .. } => is_launching = false,
-                Event::Exited(_) => has_process = false,
-                _ => {}
-            }
+            machine.does(&event);
+            is_asked |= matches!(event, Event::Leave { .. });
             life.now += Duration::from_secs(seconds);
-            let before = life.state();
+            let before = life.entry.record().clone();
             let effects = life.take(event.clone());
+            let after = life.entry.record();
             prop_assert!(
-                may_follow(before, life.state()),
-                "{before:?} -> {:?} by {event:?}", life.state()
+                may_follow(before.state, after.state),
+                "{:?} -> {:?} by {event:?}", before.state, after.state
             );
-            prop_assert!(!effects.contains(&Effect::Launch), "launched again by {event:?}");
-            prop_assert_eq!(life.entry.record().pid.is_some(), has_process);
-            prop_assert_eq!(life.entry.is_ended(), !is_launching && !has_process);
+            if effects.contains(&Effect::Launch) {
+                prop_assert!(!machine.has_any(), "launched twice by {event:?}");
+                prop_assert!(!is_asked, "launched after it was asked to leave");
+                prop_assert_eq!(after.incarnation, before.incarnation + 1);
+                machine.is_launching = true;
+            }
+            prop_assert_eq!(after.pid.is_some(), machine.has_process);
+            let is_waiting = after.state == WorkerState::BackingOff;
+            prop_assert_eq!(after.retry_at.is_some(), is_waiting);
+            prop_assert_eq!(life.entry.is_ended(), !machine.has_any() && !is_waiting);
             if effects.contains(&Effect::Forget) {
-                prop_assert!(!is_launching && !has_process, "forgotten alive by {event:?}");
+                prop_assert!(!machine.has_any(), "forgotten alive by {event:?}");
                 break;
             }
         }
     }
 
     #[test]
-    fn even_impossible_events_never_launch_a_second_process(
+    fn even_impossible_events_launch_no_process_of_the_same_life_twice(
         events in prop::collection::vec((any_event(), 0..40_u64), 0..60)
     ) {
         let mut life = Life::new();
@@ -331,6 +450,7 @@ proptest! {
             life.now += Duration::from_secs(seconds);
             let _ = life.take(event);
         }
-        prop_assert_eq!(life.asked_for(Effect::Launch), 1);
+        let lives = life.entry.record().incarnation;
+        prop_assert_eq!(life.asked_for(Effect::Launch) as u64, lives);
     }
 }

@@ -57,8 +57,7 @@ fn crews(model: &Model) -> BTreeMap<&HiveId, Crew> {
         crew.alive += 1;
         crew.serving += usize::from(worker.state.is_serving());
         crew.busy += usize::from(worker.state == WorkerState::Busy);
-        crew.starting +=
-            usize::from(matches!(worker.state, WorkerState::Starting | WorkerState::Loading));
+        crew.starting += usize::from(worker.state.is_coming());
         if let Some(speed) = worker.tokens_per_second {
             *crew.speed.get_or_insert(0.0) += speed;
         }

@@ -278,7 +278,7 @@ pub(crate) fn worker_sign(state: WorkerState) -> (&'static str, Tone) {
     match state {
         WorkerState::Starting | WorkerState::Loading => ("◐", Tone::Working),
         WorkerState::Ready | WorkerState::Busy => ("●", Tone::Good),
-        WorkerState::Draining => ("◐", Tone::Warn),
+        WorkerState::Draining | WorkerState::BackingOff => ("◐", Tone::Warn),
         WorkerState::Stopped => ("◌", Tone::Quiet),
         WorkerState::Failed => ("✗", Tone::Bad),
     }

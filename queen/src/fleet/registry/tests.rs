@@ -22,6 +22,8 @@ fn worker(id: &str, state: WorkerState, incarnation: u64) -> WorkerRecord {
         tokens_per_second: None,
         last_heartbeat_at: None,
         last_exit: None,
+        restarts: None,
+        retry_at: None,
         log_file: None,
     }
 }
@@ -178,6 +180,23 @@ fn a_dead_process_stays_dead_whatever_its_last_heartbeat_said() {
     story.says(FeedEvent::Worker(worker("wk-1", WorkerState::Failed, 1).into()));
     let record = story.registry.worker(&"wk-1".parse().unwrap()).unwrap();
     assert_eq!(record.state, WorkerState::Failed);
+}
+
+#[test]
+fn a_worker_between_two_lives_gets_no_work_and_shows_nothing_of_the_former_one() {
+    let mut story = Story::new();
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    story.beats(&heartbeat("wk-1", 1, 1, 1)).unwrap();
+    let fallen = WorkerRecord { slots_busy: None, ..worker("wk-1", WorkerState::BackingOff, 1) };
+    story.says(FeedEvent::Worker(fallen.into()));
+    assert!(story.serving().is_empty());
+    assert_eq!(story.busy("wk-1"), None);
+    let record = story.registry.worker(&"wk-1".parse().unwrap()).unwrap();
+    assert_eq!(record.state, WorkerState::BackingOff);
+
+    story.says(FeedEvent::Worker(worker("wk-1", WorkerState::Ready, 2).into()));
+    assert_eq!(story.serving(), ["wk-1"]);
+    assert_eq!(story.busy("wk-1"), Some(0), "and not what the former life said last");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -67,8 +69,10 @@ fn what_the_file_says_replaces_the_default_and_nothing_else() {
     assert_eq!(config.hive.worker_drain, Duration::from_secs(3));
     assert_eq!(config.hive.worker_ports_first, 9400);
     assert_eq!(config.keeper.queen_url.unwrap().as_str(), "http://[::1]:8500");
-    let urls: Vec<_> = config.hives.values().map(|hive| hive.url.as_ref()).collect();
-    assert_eq!(urls, [Some(&"https://box-1.lan:9000".parse().unwrap()), None]);
+    let reached: Vec<_> = config.hives.values().map(|hive| hive.reach.to_string()).collect();
+    assert_eq!(reached, ["https://box-1.lan:9000", "ssh://box-2"]);
+    let lines: Vec<_> = config.hives.values().map(|hive| hive.origin.line).collect();
+    assert_eq!(lines, [11, 13]);
 }
 
 #[test]
@@ -84,7 +88,8 @@ fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_one() {
     );
     assert_eq!(
         refusal("[hives.box]\nulr = \"http://a\"\n"),
-        "/etc/rbee/config.toml:2: unknown key `ulr` in [hives.box]; known are `url`"
+        "/etc/rbee/config.toml:2: unknown key `ulr` in [hives.box]; known are `url`, \
+         `token_file`"
     );
     assert_eq!(
         refusal("\n[quen]\naddress = 1\n"),
@@ -130,6 +135,7 @@ fn a_wrong_type_or_value_is_answered_with_what_is_right() {
         ),
         ("queen = 3", 1, "`queen` must be a section [queen], got 3"),
         ("[hives]\nbox = \"http://a\"", 2, "`hives.box` must be a section [hives.box]"),
+        ("[hives.a]\ntoken_file = \"t\"", 2, "`token_file` needs a `url`"),
         ("[hives.\"-oProxyCommand=x\"]", 1, "the name of a section [hives.…] must be a host alias"),
     ] {
         let said_instead = refusal(text);

@@ -1,6 +1,6 @@
 //! `GET /v1/events` and `GET /v1/status`, the same on queen and hive.
 
-use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use axum::{
     Json, Router,
@@ -17,19 +17,20 @@ use protocol::{
     job::Level,
     routes,
 };
-use tokio::sync::watch;
 
-use super::{Feed, Filter, Tokens};
+use super::{
+    Feed, Filter, Tokens,
+    cursor::{Cursor, Found},
+};
 use crate::{
-    Refusal, lock,
+    Refusal,
+    metrics::{Held, SSE_READERS},
     shutdown::Shutdown,
     sse::{self, Dialect},
 };
 
 /// Something is sent at least this often; the wire promises 5 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// Messages taken from the window at a time.
-const BATCH_MAX: usize = 256;
 /// Jobs whose tokens one reader may ask for by name.
 const TOKEN_JOBS_MAX: usize = 64;
 
@@ -51,7 +52,7 @@ impl Feed {
 }
 
 async fn status(State(routes): State<Routes>) -> Json<Snapshot> {
-    Json(routes.feed.fleet().snapshot())
+    Json(routes.feed.snapshot())
 }
 
 async fn events(
@@ -60,17 +61,16 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let filter = read_filter(&query)?;
-    let cursor = headers
+    let position = headers
         .get(routes::LAST_EVENT_ID_HEADER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| routes.feed.position(value));
     let reader = Reader {
-        changed: routes.feed.subscribe(),
-        feed: routes.feed,
+        _held: routes.feed.metrics.hold(&SSE_READERS, &[("stream", "feed")]),
+        cursor: Cursor::new(routes.feed, position),
         shutdown: routes.shutdown,
         filter,
         dialect: Dialect::of(&headers),
-        cursor,
         opened: false,
     };
     Ok(sse::response(reader.chunks()))
@@ -124,28 +124,14 @@ fn read_level(value: &str) -> Result<Option<Level>, ApiError> {
     }
 }
 
-impl Feed {
-    /// The number in a `Last-Event-ID` of this life, if the window still
-    /// reaches back to it.
-    fn position(&self, id: &str) -> Option<u64> {
-        let (epoch, number) = id.trim().rsplit_once('-')?;
-        let number = number.parse().ok().filter(|_| epoch == &*self.epoch)?;
-        let inner = lock(&self.inner);
-        (inner.oldest() <= number + 1 && number <= inner.newest).then_some(number)
-    }
-}
-
-/// A cursor over the window.
+/// A cursor over the window that turns what it finds into chunks.
 struct Reader {
-    feed: Feed,
+    cursor: Cursor,
     shutdown: Shutdown,
-    changed: watch::Receiver<u64>,
     filter: Filter,
     dialect: Dialect,
-    /// The number of the last message this reader has; `None` needs a
-    /// snapshot.
-    cursor: Option<u64>,
     opened: bool,
+    _held: Held,
 }
 
 impl Reader {
@@ -163,78 +149,44 @@ impl Reader {
             chunk.push_str(self.dialect.opening());
         }
         loop {
-            // Marked before reading, so that a message in between wakes us.
-            self.changed.borrow_and_update();
             self.read_into(&mut chunk);
             if !chunk.is_empty() {
                 return Some(chunk);
             }
             let waited = tokio::select! {
                 () = self.shutdown.asked() => return None,
-                waited = tokio::time::timeout(KEEP_ALIVE, self.changed.changed()) => waited,
+                waited = tokio::time::timeout(KEEP_ALIVE, self.cursor.moved()) => waited,
             };
-            match waited {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => chunk.push_str(self.dialect.keep_alive()),
+            if waited.is_err() {
+                chunk.push_str(self.dialect.keep_alive());
             }
         }
     }
 
     fn read_into(&mut self, chunk: &mut String) {
         while chunk.len() < sse::CHUNK_BYTES_MAX {
-            let Some(after) = self.cursor else {
-                self.start_over(chunk);
-                continue;
-            };
-            match self.batch(after) {
-                Batch::Messages(messages) if messages.is_empty() => return,
-                Batch::Messages(messages) => {
-                    for (number, message) in (after + 1..).zip(messages) {
+            match self.cursor.look() {
+                Found::Nothing => return,
+                Found::Lagged { at } => self.write(chunk, &FeedEvent::Lagged, at, "{}"),
+                Found::Snapshot { at, snapshot } => {
+                    let event = FeedEvent::Snapshot(snapshot);
+                    // Records hold nothing that JSON cannot express.
+                    let json = event.data().unwrap_or_default();
+                    self.write(chunk, &event, at, &json);
+                }
+                Found::Messages { first, messages } => {
+                    for (number, message) in (first..).zip(messages) {
                         if self.filter.wants(&message.event) {
                             self.write(chunk, &message.event, number, &message.json);
                         }
-                        self.cursor = Some(number);
                     }
-                }
-                Batch::Lagged => {
-                    self.write(chunk, &FeedEvent::Lagged, after, "{}");
-                    self.cursor = None;
                 }
             }
         }
     }
 
-    fn start_over(&mut self, chunk: &mut String) {
-        let (snapshot, newest) = {
-            let inner = lock(&self.feed.inner);
-            (inner.fleet.snapshot(), inner.newest)
-        };
-        let event = FeedEvent::Snapshot(Box::new(snapshot));
-        // Records hold nothing that JSON cannot express.
-        let json = event.data().unwrap_or_default();
-        self.write(chunk, &event, newest, &json);
-        self.cursor = Some(newest);
-    }
-
-    fn batch(&self, after: u64) -> Batch {
-        let inner = lock(&self.feed.inner);
-        if after + 1 < inner.oldest() {
-            return Batch::Lagged;
-        }
-        let skip = usize::try_from(after + 1 - inner.oldest()).unwrap_or(usize::MAX);
-        Batch::Messages(inner.window.iter().skip(skip).take(BATCH_MAX).cloned().collect())
-    }
-
     fn write(&self, chunk: &mut String, event: &FeedEvent, number: u64, json: &str) {
-        let mut id = String::with_capacity(24);
-        // Infallible: writing to a String.
-        let _ = write!(id, "{}-{number}", self.feed.epoch);
-        self.dialect.event(chunk, Some(event.name()), &id, json);
+        let id = format!("{}-{number}", self.cursor.epoch());
+        self.dialect.event(chunk, Some(event.name()), Some(&id), json);
     }
-}
-
-enum Batch {
-    Messages(Vec<Arc<super::Message>>),
-    Lagged,
 }

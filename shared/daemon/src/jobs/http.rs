@@ -23,6 +23,7 @@ use super::{Execute, Jobs, Submission, log::JobLog};
 use crate::{
     Refusal,
     body::{deadline, read_json, text},
+    metrics::{Held, SSE_READERS},
     sse::{self, Dialect},
 };
 
@@ -181,6 +182,7 @@ async fn follow<E: Execute>(
         as_text,
         opened: false,
         closed: false,
+        _held: routes.jobs.shared.feed.metrics().hold(&SSE_READERS, &[("stream", "job")]),
     };
     Ok(sse::response(reader.chunks()))
 }
@@ -201,6 +203,7 @@ struct Reader {
     as_text: bool,
     opened: bool,
     closed: bool,
+    _held: Held,
 }
 
 impl Reader {
@@ -242,12 +245,13 @@ impl Reader {
             for entry in page.entries {
                 self.after += 1;
                 let data = if self.as_text { &entry.text } else { &entry.json };
-                self.dialect.event(chunk, None, &self.after.to_string(), data);
+                self.dialect.event(chunk, None, Some(&self.after.to_string()), data);
             }
             if let Some(end) = page.end {
-                // The end has a number as well, so that a client library that
-                // reconnects after it asks for nothing it has had.
-                self.dialect.event(chunk, None, &self.after.to_string(), &end.to_string());
+                // Without a number: a client library that reconnects after it
+                // still asks for what comes after the last event, and gets
+                // the end again.
+                self.dialect.event(chunk, None, None, &end.to_string());
                 self.closed = true;
                 return;
             }

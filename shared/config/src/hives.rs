@@ -1,0 +1,185 @@
+//! The hives that the queen is told of: how each is reached, where that is
+//! written, and what becomes of two files that name the same one.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use protocol::HiveId;
+
+use crate::{
+    BaseUrl, Config,
+    hives_conf::{FilePath, HostName, Port, UserName},
+};
+
+/// One hive as the operator describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiveEntry {
+    /// How it is reached.
+    pub reach: Reach,
+    /// Where this is written.
+    pub origin: Origin,
+}
+
+/// How a hive is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Straight.
+    Http {
+        /// Where it answers.
+        url: BaseUrl,
+        /// The file with the token that it wants to see.
+        token_file: Option<PathBuf>,
+    },
+    /// Through the system's `ssh`.
+    Ssh(SshTarget),
+}
+
+/// A machine as `ssh` finds it. What is not set is ssh's own choice, from
+/// `~/.ssh/config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshTarget {
+    /// The machine.
+    pub host_name: HostName,
+    /// Where its sshd listens.
+    pub port: Option<Port>,
+    /// Who logs in.
+    pub user: Option<UserName>,
+    /// With which key.
+    pub identity_file: Option<FilePath>,
+    /// Where the hive listens on that machine.
+    pub hive_port: u16,
+    /// Where the hive's program is on that machine.
+    pub binary_path: Option<FilePath>,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+impl fmt::Display for Reach {
+    /// An address for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { url, .. } => url.fmt(f),
+            Self::Ssh(target) => target.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SshTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ssh://")?;
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.host_name.as_str() {
+            v6 if v6.contains(':') => write!(f, "[{v6}]")?,
+            name => f.write_str(name)?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    /// Takes in what `hives.conf` declares. It wins over `config.toml`, and
+    /// says so where it does.
+    pub(crate) fn add_hives(&mut self, declared: BTreeMap<HiveId, HiveEntry>) {
+        for (alias, entry) in declared {
+            if alias.is_localhost() && matches!(entry.reach, Reach::Ssh(_)) {
+                self.warnings.push(format!(
+                    "{}: '{alias}' is this machine, whose hive is set up under [hive] in \
+                     config.toml; the entry is not used",
+                    entry.origin
+                ));
+                continue;
+            }
+            if let Some(other) = self.hives.get(&alias)
+                && other.reach != entry.reach
+            {
+                self.warnings.push(format!(
+                    "{}: hive '{alias}' is {} here and {} in {}; hives.conf counts",
+                    entry.origin, entry.reach, other.reach, other.origin
+                ));
+            }
+            self.hives.insert(alias, entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::Paths;
+
+    fn load(config: &str, hives: &str) -> Config {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = |name| temp.path().join(name);
+        let paths = Paths {
+            config_dir: temp.path().to_owned(),
+            data_dir: dir("data"),
+            cache_dir: dir("cache"),
+        };
+        fs::write(paths.config_file(), config).unwrap();
+        fs::write(paths.hives_file(), hives).unwrap();
+        Config::load(&paths).unwrap()
+    }
+
+    #[test]
+    fn both_files_are_read_and_hives_conf_wins_aloud() {
+        let config = load(
+            "[hives.box]\nurl = \"http://10.0.0.1:9000\"\n\n[hives.attic]\nurl = \"http://a:1\"\n",
+            "Host box\n  HostName 10.0.0.2\n  User ada\nHost cellar\n  Url http://c:9000\n",
+        );
+        let reached: Vec<_> =
+            config.hives.iter().map(|(id, entry)| format!("{id} {}", entry.reach)).collect();
+        assert_eq!(reached, ["attic http://a:1", "box ssh://ada@10.0.0.2", "cellar http://c:9000"]);
+        let [clash] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+        assert!(clash.contains("hives.conf:1: hive 'box' is ssh://ada@10.0.0.2 here"), "{clash}");
+        assert!(clash.contains("and http://10.0.0.1:9000 in"), "{clash}");
+        assert!(clash.contains("config.toml:1; hives.conf counts"), "{clash}");
+    }
+
+    #[test]
+    fn the_same_thing_said_twice_is_no_clash() {
+        let config = load("[hives.box]\nurl = \"http://a:1\"\n", "Host box\nUrl http://a:1/\n");
+        assert_eq!(config.warnings, [] as [&str; 0]);
+        assert!(config.hives.values().all(|entry| entry.origin.file.ends_with("hives.conf")));
+    }
+
+    #[test]
+    fn this_machine_is_not_reached_over_ssh_and_that_is_said() {
+        let config = load("", "Host localhost\n  HostName 127.0.0.1\n  HivePort 8081\n");
+        assert!(config.hives.is_empty());
+        assert!(config.warnings[0].contains("hives.conf:1: 'localhost' is this machine"));
+    }
+
+    #[test]
+    fn a_mistake_in_hives_conf_is_refused_like_one_in_config_toml() {
+        let error = crate::hives_conf::parse(Path::new("/c/hives.conf"), "Host a\n\nPrt 1\n");
+        let said = error.unwrap_err().to_string();
+        assert_eq!(said, "/c/hives.conf:3: unknown keyword \"Prt\"; did you mean `Port`?");
+    }
+
+    #[test]
+    fn an_ipv6_address_keeps_its_brackets() {
+        let config =
+            load("", "Host a\nHostName ::1\nPort 2222\nHost b\nHostName ::1\nTransport http\n");
+        let reached: Vec<_> = config.hives.values().map(|it| it.reach.to_string()).collect();
+        assert_eq!(reached, ["ssh://[::1]:2222", "http://[::1]:9000"]);
+    }
+}

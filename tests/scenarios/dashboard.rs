@@ -1,0 +1,63 @@
+//! The dashboard on a real terminal, over a real queen.
+
+use harness::{Cluster, Daemon, Script, Setup, Terminal};
+use rustix::process::Signal;
+
+#[tokio::test]
+async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;
+    let worker = cluster.spawn_worker(&script, 1).await?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    assert!(terminal.is_taken());
+    terminal.press("2")?;
+    terminal.until_it_shows(worker.as_str()).await?;
+    terminal.press("6")?;
+    terminal.until_it_shows("Ask something").await?;
+    // Out of the prompt, to the model that runs, and into the prompt again.
+    terminal.press("\u{1b}")?;
+    terminal.until_it_shows("m model").await?;
+    terminal.press("m")?;
+    terminal.until_it_shows("short.gguf").await?;
+    terminal.press("i")?;
+    terminal.until_it_shows("Enter send").await?;
+    terminal.press("how many?")?;
+    terminal.until_it_shows("how many?").await?;
+    terminal.press("\r")?;
+    terminal.until_it_shows("seventeen purple elephants").await?;
+
+    // An answer gives the keys back; to the fleet, and away.
+    terminal.until_it_shows("q back").await?;
+    terminal.press("1")?;
+    terminal.until_it_shows("q quit").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    assert!(!terminal.hides_cursor(), "the cursor is back");
+    assert_eq!(cluster.processes().len(), 3, "the fleet goes on");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    cluster.signal(terminal.pid()?, Signal::TERM)?;
+    terminal.exit_code().await?;
+    assert!(!terminal.is_taken() && !terminal.hides_cursor());
+    cluster.close()
+}
+
+#[tokio::test]
+async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<()> {
+    let cluster = Cluster::install(Setup { fixed_port: true, ..Setup::default() })?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("start a queen").await?;
+    assert_eq!(cluster.processes(), []);
+    terminal.press("y")?;
+    terminal.until_it_shows("localhost").await?;
+    cluster.pid(Daemon::Queen)?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}

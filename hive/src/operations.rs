@@ -5,6 +5,7 @@
 
 mod delete;
 mod logs;
+mod model;
 mod spawn;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use serde_json::json;
 
 use crate::{
     devices::{Devices, choice},
-    models,
+    models::Models,
     workers::{Launcher, Workers},
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Hive {
     pub(crate) devices: Devices,
     pub(crate) workers: Workers,
     pub(crate) launcher: Launcher,
+    pub(crate) models: Models,
 }
 
 impl Execute for Hive {
@@ -56,10 +58,10 @@ impl Execute for Hive {
                 HiveOperation::WorkerList(_) => self.worker_list(&job).await,
                 HiveOperation::WorkerGet(it) => self.worker_get(it, &job).await,
                 HiveOperation::WorkerDelete(it) => self.worker_delete(it, &job).await,
-                HiveOperation::ModelDownload(_)
-                | HiveOperation::ModelList(_)
-                | HiveOperation::ModelGet(_)
-                | HiveOperation::ModelDelete(_) => Err(no_catalogue(operation.name()).into()),
+                HiveOperation::ModelDownload(it) => self.model_download(it, &job).await,
+                HiveOperation::ModelList(_) => self.model_list(&job).await,
+                HiveOperation::ModelGet(it) => self.model_get(it, &job).await,
+                HiveOperation::ModelDelete(it) => self.model_delete(it, &job).await,
             }
         }
         .boxed()
@@ -74,7 +76,7 @@ impl Hive {
         }
         match operation {
             HiveOperation::WorkerSpawn(it) => {
-                models::check(&it.model)?;
+                self.models.check(&it.model)?;
                 match &it.device {
                     Some(device) => choice::check(&self.devices.records(), &self.id, device),
                     None => Ok(()),
@@ -86,7 +88,7 @@ impl Hive {
             HiveOperation::ModelDownload(_)
             | HiveOperation::ModelList(_)
             | HiveOperation::ModelGet(_)
-            | HiveOperation::ModelDelete(_) => Err(no_catalogue(operation.name())),
+            | HiveOperation::ModelDelete(_) => Ok(()),
         }
     }
 
@@ -111,14 +113,6 @@ impl Hive {
         job.result(summary, json!({ "worker": worker })).await;
         Ok(())
     }
-}
-
-fn no_catalogue(operation: &str) -> ApiError {
-    ApiError::new(
-        ErrorCode::UnsupportedOperation,
-        format!("`{operation}`: this version has no model catalogue yet"),
-    )
-    .with_hint("spawn a worker with the model `demo`, or with the path of a GGUF file")
 }
 
 /// `no workers`, `1 worker`, `2 workers`

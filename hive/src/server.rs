@@ -28,6 +28,7 @@ use crate::{
     devices::Devices,
     direct::Direct,
     http::{self, Stop},
+    models::{CatalogError, HubConfig, Models},
     operations::Hive,
     workers::{Launcher, Workers},
 };
@@ -65,12 +66,15 @@ pub struct ServerConfig {
     pub worker_drain: Duration,
     /// Which ended jobs are kept.
     pub retention: Retention,
+    /// Where models come from and where they are kept.
+    pub hub: HubConfig,
 }
 
 impl ServerConfig {
     /// What `config` says, for the hive `localhost`.
     pub fn new(paths: Paths, config: &Config) -> Result<Self, SecretError> {
         let token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
+        let hub = HubConfig::from_env(paths.cache_dir.clone());
         Ok(Self {
             paths,
             hive_id: HiveId::localhost(),
@@ -81,6 +85,7 @@ impl ServerConfig {
             worker_ports_first: config.hive.worker_ports_first,
             worker_drain: config.hive.worker_drain,
             retention: Retention::default(),
+            hub,
         })
     }
 }
@@ -113,6 +118,9 @@ pub enum StartError {
         /// Why.
         source: StoreError,
     },
+    /// The catalogue of models cannot be used.
+    #[error(transparent)]
+    Models(#[from] CatalogError),
     /// The system does not give us what every program gets.
     #[error("the system refuses {what}")]
     System {
@@ -176,6 +184,13 @@ impl Server {
         let devices = Devices::start(config.hive_id.clone(), feed.clone(), background.clone())
             .await
             .map_err(system("a thread for the devices"))?;
+        let (hive_id, demo_dir) = (config.hive_id.clone(), config.paths.models_dir());
+        let catalog = hive_dir.join("models.sqlite");
+        let hub = config.hub;
+        // It looks at the disk.
+        let opening =
+            tokio::task::spawn_blocking(move || Models::open(hive_id, demo_dir, hub, &catalog));
+        let models = opening.await.map_err(io::Error::other).map_err(system("a thread"))??;
         let launcher = Launcher {
             hive_id: config.hive_id.clone(),
             paths: config.paths,
@@ -188,7 +203,7 @@ impl Server {
 
         let stop = Stop::default();
         let door = Door::new(config.token.as_ref());
-        let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), launcher };
+        let hive = Hive { id: config.hive_id, devices, workers: workers.clone(), launcher, models };
         let hive = Arc::new(hive);
         let direct = Direct { hive: Arc::clone(&hive), feed: feed.clone() };
         let router = http::router(hive, &jobs, &feed, &stop, door);

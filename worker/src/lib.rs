@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   load        a model file, checked, read and warmed up
+//!   inspect     what a model file says of itself
 //!   engine      what computes logits, behind one trait
 //!   tokenizer   text to tokens, tokens to bytes
 //!   template    a conversation as one text
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod generation;
 pub mod heartbeat;
 pub mod http;
+pub mod inspect;
 pub mod load;
 pub mod orphan;
 pub mod phase;

@@ -218,7 +218,7 @@ fn load_checked(
     })
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -227,7 +227,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-fn weights(error: candle_core::Error) -> LoadProblem {
+pub(crate) fn weights(error: candle_core::Error) -> LoadProblem {
     let text = error.to_string();
     LoadProblem::Weights(text.lines().next().unwrap_or_default().chars().take(300).collect())
 }
@@ -275,7 +275,7 @@ fn source(path: &Path, content: &Content, checked: &Checked, file_bytes: u64) ->
 }
 
 /// The name of a mixture of types; pure ones are known from their tensors.
-fn mixture(file_type: u32) -> Option<&'static str> {
+pub(crate) fn mixture(file_type: u32) -> Option<&'static str> {
     Some(match file_type {
         11 => "Q3_K_S",
         12 => "Q3_K_M",

@@ -2,8 +2,12 @@
 
 use std::process::ExitCode;
 
-use worker::{load::load, program};
+use worker::{inspect, load::load, program};
 
 fn main() -> ExitCode {
+    // Not clap's subcommand: beside it no flag of a worker could be required.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "inspect") {
+        return inspect::main();
+    }
     program::main(|options, progress| load(options, progress).map_err(|error| error.to_string()))
 }

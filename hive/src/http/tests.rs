@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     devices::choice::tests::{cpu, gpu},
+    models::{HubConfig, Models},
     workers::{Workers, launcher},
 };
 
@@ -39,7 +40,16 @@ impl Bench {
         let file = directory.path().join("jobs.sqlite");
         let jobs = Jobs::open(&file, "hive", Retention::default(), feed.clone()).await.unwrap();
         let stop = Stop::default();
-        let hive = Hive { id: HiveId::localhost(), devices, workers, launcher };
+        let hub = HubConfig {
+            endpoint: "http://127.0.0.1:9".parse().map_err(|_| String::new()),
+            cache_dir: directory.path().join("hub"),
+            token_file: directory.path().join("token"),
+            chunk_bytes: 1024,
+        };
+        let (demo_dir, catalog) =
+            (directory.path().join("models"), directory.path().join("m.sqlite"));
+        let models = Models::open(HiveId::localhost(), demo_dir, hub, &catalog).unwrap();
+        let hive = Hive { id: HiveId::localhost(), devices, workers, launcher, models };
         let router = router(Arc::new(hive), &jobs, &feed, &stop, Door::new(None));
         Self { router, stop, _background: background.drop_guard(), _directory: directory }
     }
@@ -119,7 +129,7 @@ async fn what_cannot_be_done_is_refused_at_the_post_with_its_remedy() {
             404,
             "model_not_found",
             "model org/repo is not on this machine",
-            "use `demo` or the path of a GGUF file",
+            "rbee-keeper model download org/repo",
         ),
         (
             json!({"operation": "worker_get", "worker_id": "wk-1"}),
@@ -155,13 +165,6 @@ async fn what_cannot_be_done_is_refused_at_the_post_with_its_remedy() {
             "hive_not_found",
             "this is the hive 'localhost', not 'gpu-3'",
             "ask the queen for it",
-        ),
-        (
-            json!({"operation": "model_list"}),
-            422,
-            "unsupported_operation",
-            "`model_list`: this version has no model catalogue yet",
-            "spawn a worker with the model `demo`, or with the path of a GGUF file",
         ),
     ] {
         let (got_status, error) = bench.refused(operation.clone()).await;

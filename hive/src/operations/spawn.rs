@@ -19,7 +19,7 @@ use crate::{
         choice::{self, CUDA_WORKER, Choice, Wish},
         memory,
     },
-    models::{self, ModelFile},
+    models::ModelFile,
     workers::{Admitted, Spec, launcher},
 };
 
@@ -37,7 +37,9 @@ impl Hive {
         job: &JobHandle,
     ) -> Result<(), Failure> {
         let began = Instant::now();
-        let file = job.unless_cancelled(self.model_file(&operation)).await??;
+        // Until the worker is on the list of those who have the model.
+        let claim = self.models.claim(&operation.model);
+        let (file, lease) = job.unless_cancelled(claim).await??;
         job.narrate(EVENT, found(&file)).await;
 
         let Choice { device, why } = self.choose(&operation, &file)?;
@@ -49,6 +51,7 @@ impl Hive {
         // Read again: the model may have taken its time.
         let device = self.devices.record(&device.id).unwrap_or(device);
         let Admitted { spec, remarks } = self.workers.spawn(spec, device).await?;
+        drop(lease);
         for remark in remarks {
             job.warn(EVENT, remark).await;
         }
@@ -63,15 +66,6 @@ impl Hive {
         let summary = format!("worker {} is ready on {}", worker.id, worker.device);
         job.result(summary, json!({ "worker": worker })).await;
         Ok(())
-    }
-
-    async fn model_file(&self, operation: &WorkerSpawn) -> Result<ModelFile, ApiError> {
-        let model = operation.model.clone();
-        let dir = self.launcher.paths.models_dir();
-        let resolved = tokio::task::spawn_blocking(move || models::resolve(&model, &dir)).await;
-        resolved.unwrap_or_else(|error| {
-            Err(ApiError::new(ErrorCode::Internal, format!("looking for the model: {error}")))
-        })
     }
 
     fn choose(&self, operation: &WorkerSpawn, file: &ModelFile) -> Result<Choice, ApiError> {

@@ -13,6 +13,7 @@ use protocol::{
     inference::{Message, Role},
     job::JobState,
     logs::{LINES_DEFAULT, LINES_MAX},
+    model::Revision,
     operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
 };
 
@@ -103,6 +104,9 @@ pub enum Command {
     /// A model in a process: start, stop, look
     #[command(subcommand, arg_required_else_help = true)]
     Worker(Worker),
+    /// A model on a machine's disk: download, look, delete, plan
+    #[command(subcommand, arg_required_else_help = true)]
+    Model(Model),
     /// What was asked of the fleet: list, follow, cancel
     #[command(subcommand, arg_required_else_help = true)]
     Job(Job),
@@ -226,6 +230,66 @@ pub enum Engine {
     Cuda,
     /// Apple GPUs
     Metal,
+}
+
+/// `model …`
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// Fetch a model from the Hugging Face hub
+    Download {
+        /// What to fetch: `org/repo`, `org/repo:Q4_K_M`, or `org/repo:file.gguf`
+        #[arg(value_name = "MODEL")]
+        model: ModelRef,
+        /// To which machine
+        #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+        hive: HiveId,
+        /// Which branch, tag or commit [default: main]
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<Revision>,
+    },
+    /// All models
+    List {
+        /// Only this machine's
+        #[arg(long, value_name = "ALIAS")]
+        hive: Option<HiveId>,
+    },
+    /// What is known of a model
+    Get(ModelOn),
+    /// Remove a model from a machine's disk
+    Delete {
+        /// Which model, and where
+        #[command(flatten)]
+        model: ModelOn,
+        /// The model's name once more, which answers the question
+        #[arg(long, value_name = "MODEL")]
+        confirm: Option<ModelRef>,
+    },
+    /// Where a model would fit, before anything is loaded
+    Plan {
+        /// Which model
+        #[arg(value_name = "MODEL")]
+        model: ModelRef,
+        /// Only on this machine
+        #[arg(long, value_name = "ALIAS")]
+        hive: Option<HiveId>,
+        /// How many requests at once
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        slots: u32,
+        /// How many tokens its context holds [default: all that a worker can]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+        context_length: Option<u32>,
+    },
+}
+
+/// Which model on which machine.
+#[derive(Debug, Args)]
+pub struct ModelOn {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub id: ModelRef,
+    /// On which machine
+    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    pub hive: HiveId,
 }
 
 /// `infer`
@@ -493,6 +557,11 @@ mod tests {
             "worker list --hive attic",
             "worker get wk-1",
             "worker delete wk-1 --confirm wk-1",
+            "model download org/repo:Q4_K_M --hive attic --revision v1",
+            "model list --hive attic",
+            "model get org/repo",
+            "model delete org/repo --hive attic --confirm org/repo",
+            "model plan org/repo:Q8_0 --hive attic --slots 4 --context-length 4096",
             "infer hello -m demo --max-tokens 16 --temperature 0 --seed 7 --stop a --stop b",
             "infer - --chat --no-stream",
             "job list --state running --limit 5",

@@ -17,7 +17,9 @@ pub mod hive;
 pub mod infer;
 pub mod interrupt;
 pub mod job;
+pub mod model;
 pub mod output;
+pub mod plan;
 pub mod queen;
 pub mod question;
 pub mod render;
@@ -186,6 +188,7 @@ async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
         Command::Queen(command) => queen::queen(cx, command).await,
         Command::Hive(command) => hive::hive(cx, command).await,
         Command::Worker(command) => worker::worker(cx, command).await,
+        Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
         Command::Config(command) => config::config(&mut cx.out, command),
         Command::ExitCodes => {

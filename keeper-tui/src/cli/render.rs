@@ -11,6 +11,7 @@ use protocol::{
         WorkerState,
     },
     job::{JobRecord, JobState},
+    model::{ModelRecord, ModelState},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -49,6 +50,13 @@ pub fn report(name: &str, answer: &Answer, now: Timestamp) -> Report {
         "worker_spawn" => {
             (one(result, "worker").map(|it| vec![Block::Table(workers(&[it], now))]), Exit::Done)
         }
+        "model_list" => {
+            (list(result, "models").map(|it| vec![Block::Table(models(&it))]), Exit::Done)
+        }
+        "model_download" => {
+            (one(result, "model").map(|it| vec![Block::Table(models(&[it]))]), Exit::Done)
+        }
+        "model_get" => (one(result, "model").map(|it| model_details(&it)), Exit::Done),
         "worker_get" => (one(result, "worker").map(|it| worker_details(&it, now)), Exit::Done),
         "hive_get" => (one(result, "hive").map(|it| hive_details(&it, result, now)), Exit::Done),
         "hive_status" => match one::<HiveRecord>(result, "hive") {
@@ -58,7 +66,7 @@ pub fn report(name: &str, answer: &Answer, now: Timestamp) -> Report {
             }
             None => (None, stated_health(result)),
         },
-        "hive_start" | "hive_stop" | "worker_delete" => (Some(line()), Exit::Done),
+        "hive_start" | "hive_stop" | "worker_delete" | "model_delete" => (Some(line()), Exit::Done),
         _ => (None, Exit::Done),
     };
     let blocks = match blocks {
@@ -69,7 +77,8 @@ pub fn report(name: &str, answer: &Answer, now: Timestamp) -> Report {
         }
     };
     // What a record of a hive brings along is not what was asked for.
-    let subject = ["hive", "worker"].iter().find_map(|field| result.get(field)).unwrap_or(result);
+    let subject =
+        ["hive", "worker", "model"].iter().find_map(|field| result.get(field)).unwrap_or(result);
     Report { document: result.clone(), names: names(subject), blocks, exit }
 }
 
@@ -305,6 +314,98 @@ pub fn jobs(jobs: &[JobRecord], now: Timestamp) -> Table {
         ]);
     }
     table
+}
+
+fn model_state(model: &ModelRecord) -> Cell {
+    let percent = model.progress.as_ref().and_then(|progress| progress.fraction());
+    let state = model.state.as_str();
+    let text = match percent {
+        Some(fraction) => format!("{state} {:.0}%", (fraction * 100.0).floor()),
+        None => state.to_owned(),
+    };
+    let tone = match model.state {
+        ModelState::Ready => Tone::Good,
+        ModelState::Downloading | ModelState::Partial => Tone::Warn,
+        ModelState::Failed => Tone::Bad,
+        ModelState::Available => Tone::Faint,
+    };
+    Cell::toned(text, tone)
+}
+
+fn users(model: &ModelRecord) -> Option<String> {
+    let ids: Vec<&str> = model.used_by.iter().map(|id| id.as_str()).collect();
+    (!ids.is_empty()).then(|| ids.join(", "))
+}
+
+fn models(models: &[ModelRecord]) -> Table {
+    let mut table = Table::new([
+        "MODEL",
+        "STATE",
+        "HIVE",
+        ">SIZE",
+        "QUANT",
+        "ARCH",
+        ">PARAMS",
+        ">CONTEXT",
+        ">MEMORY",
+        "USED BY",
+        "+SOURCE",
+        "+REVISION",
+        "+ERROR",
+    ]);
+    for model in models {
+        table.row([
+            Cell::new(&model.id),
+            model_state(model),
+            Cell::new(&model.hive_id),
+            Cell::new(bytes(model.bytes)),
+            Cell::from(model.quantisation.as_ref()),
+            Cell::from(model.architecture.as_ref()),
+            Cell::from(model.parameters.map(count)),
+            Cell::from(model.context_length),
+            Cell::from(model.memory_bytes_estimate.map(bytes)),
+            Cell::from(users(model)),
+            Cell::new(model.source.as_str()),
+            Cell::from(model.revision.as_ref()),
+            Cell::from(model.error.as_ref().map(|error| &error.message)),
+        ]);
+    }
+    table
+}
+
+/// `2.7M`, `7.0B`: as models are called after it.
+fn count(parameters: u64) -> String {
+    match parameters {
+        0..1_000_000 => format!("{:.0}K", parameters as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}M", parameters as f64 / 1e6),
+        _ => format!("{:.1}B", parameters as f64 / 1e9),
+    }
+}
+
+fn model_details(model: &ModelRecord) -> Vec<Block> {
+    let error = model.error.as_ref();
+    let mut details = Details::new()
+        .with("model", Cell::new(&model.id))
+        .with("state", model_state(model))
+        .with("hive", Cell::new(&model.hive_id))
+        .with("source", Cell::new(model.source.as_str()))
+        .with("revision", model.revision.as_ref())
+        .with("size", Cell::new(bytes(model.bytes)))
+        .with("architecture", model.architecture.as_ref())
+        .with("parameters", model.parameters.map(count))
+        .with("quantisation", model.quantisation.as_ref())
+        .with("context", model.context_length)
+        .with("memory, estimated", model.memory_bytes_estimate.map(bytes))
+        .with("used by", users(model));
+    for file in &model.files {
+        details = details.with("file", Cell::new(&file.path));
+        details = details.with("sha256", file.sha256.as_ref());
+    }
+    if let Some(error) = error {
+        details =
+            details.with("error", Cell::new(&error.message)).with("remedy", error.hint.as_ref());
+    }
+    vec![details.block()]
 }
 
 /// A record as rows of a name and a value.

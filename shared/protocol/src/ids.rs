@@ -18,7 +18,7 @@ pub struct InvalidId {
 }
 
 impl InvalidId {
-    fn new(must: &'static str, got: &str) -> Self {
+    pub(crate) fn new(must: &'static str, got: &str) -> Self {
         // A hostile value must not fill a log line or an answer.
         const ECHO_MAX: usize = 80;
         let got = match got.char_indices().nth(ECHO_MAX) {
@@ -31,7 +31,7 @@ impl InvalidId {
 
 /// The shape shared by all plain ids: a letter or digit first, so that it is
 /// never an option or a hidden file, then letters, digits, `.`, `_`, `-`.
-fn is_plain(s: &str, length_max: usize) -> bool {
+pub(crate) fn is_plain(s: &str, length_max: usize) -> bool {
     s.len() <= length_max
         && s.starts_with(|c: char| c.is_ascii_alphanumeric())
         && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))

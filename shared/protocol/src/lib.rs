@@ -14,6 +14,7 @@ pub mod ids;
 pub mod inference;
 pub mod job;
 pub mod logs;
+pub mod model;
 pub mod operation;
 pub mod routes;
 pub mod suggest;

@@ -18,6 +18,7 @@ pub use normalise::normalise;
 use crate::{
     ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds, fields,
     inference::{Message, default_max_tokens, default_temperature},
+    model::Revision,
     suggest::nearest,
 };
 
@@ -555,6 +556,9 @@ pub struct ModelDownload {
     pub hive_id: HiveId,
     /// What to fetch.
     pub model: ModelRef,
+    /// Which branch, tag or commit; absent: `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 /// Fields of `model_list`.
@@ -575,6 +579,9 @@ pub struct ModelGet {
     pub hive_id: HiveId,
     /// The model.
     pub id: ModelRef,
+    /// Ask the hub about a model that is not here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hub: bool,
 }
 
 /// Fields of `model_delete`.

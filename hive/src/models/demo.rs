@@ -1,14 +1,13 @@
-//! From a model's name to its file on this machine.
+//! The demo model, and files that are named by their path.
 //!
-//! Refuses to download: a name that has no file here is answered with what
-//! has one. The demo model is part of this program, so that an installation
-//! without a network can run something.
+//! The demo model is part of this program, so that an installation without a
+//! network can run something.
 
 use std::{
     fs,
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::LazyLock,
 };
 
@@ -16,8 +15,10 @@ use atomic_write_file::{AtomicWriteFile, OpenOptions, unix::OpenOptionsExt as _}
 use protocol::{ApiError, ErrorCode, ModelRef};
 use sha2::{Digest, Sha256};
 
+use super::ModelFile;
+
 /// The demo model itself.
-static DEMO: &[u8] = include_bytes!("../../assets/models/demo/rbee-demo.gguf");
+static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
 
 /// Named after its content, so that another version of this program, which
 /// may have another demo model, never replaces a file that a worker has open.
@@ -28,14 +29,8 @@ static DEMO_FILE_NAME: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What a person can do about a model that is not here.
-const HINT: &str = "use `demo` or the path of a GGUF file";
-
-/// A model's file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ModelFile {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: u64,
-}
+const HINT: &str =
+    "use `demo`, the path of a GGUF file, or a model of the hub such as org/repo:Q4_K_M";
 
 /// Finds the file of `model`, or makes it if it is the demo model. Blocks.
 pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<ModelFile, ApiError> {
@@ -53,16 +48,6 @@ pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<ModelFile, 
     }
     let path = Path::new(model.as_str());
     if path.is_absolute() { file(path) } else { Err(not_here(model.as_str())) }
-}
-
-/// Whether `model` can have a file here; what a request is refused for before
-/// anything is done. Does not touch the disk.
-pub(crate) fn check(model: &ModelRef) -> Result<(), ApiError> {
-    if model.is_demo() || model.as_str().starts_with('/') {
-        Ok(())
-    } else {
-        Err(not_here(model.as_str()))
-    }
 }
 
 fn not_here(model: &str) -> ApiError {
@@ -167,16 +152,6 @@ mod tests {
         fs::remove_dir(&path).unwrap();
         fs::write(&path, "GGUF").unwrap();
         assert_eq!(resolve(&model, dir.path()).unwrap(), ModelFile { path, bytes: 4 });
-    }
-
-    #[test]
-    fn a_repository_is_answered_with_what_this_machine_has() {
-        let model: ModelRef = "org/repo:Q4_K_M".parse().unwrap();
-        for error in [check(&model).unwrap_err(), resolve(&model, Path::new("/x")).unwrap_err()] {
-            assert_eq!(error.code, ErrorCode::ModelNotFound);
-            assert_eq!(error.message, "model org/repo:Q4_K_M is not on this machine");
-            assert_eq!(error.hint.as_deref(), Some(HINT));
-        }
     }
 
     #[test]

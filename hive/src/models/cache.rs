@@ -1,0 +1,283 @@
+//! The ordinary Hugging Face cache on this machine, as far as GGUF files are
+//! concerned: where things are in it, and what is there.
+//!
+//! ```text
+//! hub/models--org--name/refs/main                    a commit
+//!                      /snapshots/<commit>/x.gguf ─▶ ../../blobs/<sha256>
+//!                      /blobs/<sha256>.sync.part     what is not all there
+//! ```
+//!
+//! Other tools write here as well. What a link points to outside of the cache
+//! does not exist for us, and everything is counted against a limit.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use protocol::ModelRef;
+
+use super::select;
+
+const REPOS_MAX: usize = 10_000;
+const SNAPSHOTS_MAX: usize = 100;
+const ENTRIES_MAX: usize = 10_000;
+/// Folders inside a repository.
+const DEPTH_MAX: usize = 4;
+/// hf-hub keeps how far it is behind the bytes themselves.
+const MARK_BYTES: u64 = 8;
+
+/// A place where models are kept in the layout of the hub's own tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HubCache {
+    root: PathBuf,
+}
+
+/// A file in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoundFile {
+    /// Inside the repository.
+    pub(crate) name: String,
+    pub(crate) commit: String,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// A model in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) repo: String,
+    pub(crate) files: Vec<FoundFile>,
+    /// Whether all its parts are there.
+    pub(crate) is_whole: bool,
+}
+
+impl HubCache {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn repo_dir(&self, repo: &str) -> PathBuf {
+        // The name was parsed: two plain components and one slash.
+        self.root.join(format!("models--{}", repo.replace('/', "--")))
+    }
+
+    pub(crate) fn blob(&self, repo: &str, sha256: &str) -> PathBuf {
+        self.repo_dir(repo).join("blobs").join(sha256)
+    }
+
+    /// Where hf-hub writes until a blob is all there.
+    pub(crate) fn part(&self, repo: &str, sha256: &str) -> PathBuf {
+        self.repo_dir(repo).join("blobs").join(format!("{sha256}.sync.part"))
+    }
+
+    pub(crate) fn pointer(&self, repo: &str, commit: &str, name: &str) -> PathBuf {
+        self.repo_dir(repo).join("snapshots").join(commit).join(name)
+    }
+
+    /// How much of a blob of `bytes` bytes is here and need not be fetched
+    /// again.
+    pub(crate) fn committed(&self, repo: &str, sha256: &str, bytes: u64) -> u64 {
+        let read = || -> io::Result<u64> {
+            let mut file = fs::File::open(self.part(repo, sha256))?;
+            if file.metadata()?.len() != bytes + MARK_BYTES {
+                return Ok(0);
+            }
+            file.seek(SeekFrom::Start(bytes))?;
+            let mut mark = [0; MARK_BYTES as usize];
+            file.read_exact(&mut mark)?;
+            Ok(u64::from_le_bytes(mark).min(bytes))
+        };
+        read().unwrap_or_default()
+    }
+
+    pub(crate) fn has_part(&self, repo: &str, sha256: &str) -> bool {
+        self.part(repo, sha256).exists()
+    }
+
+    /// Every model here. Blocks; a folder that cannot be read has nothing.
+    pub(crate) fn scan(&self) -> Vec<Found> {
+        let repos = entries(&self.root, REPOS_MAX);
+        repos.iter().filter_map(|(name, _)| repo_of(name)).flat_map(|it| self.repo(&it)).collect()
+    }
+
+    /// The models of one repository.
+    pub(crate) fn repo(&self, repo: &str) -> Vec<Found> {
+        let Ok(root) = self.root.canonicalize() else { return Vec::new() };
+        let files = self.files(repo, &root);
+        let groups = select::groups(files.keys().map(String::as_str));
+        groups
+            .into_iter()
+            .map(|group| Found {
+                repo: repo.to_owned(),
+                is_whole: group.is_whole(),
+                files: group.files.iter().filter_map(|name| files.get(name)).cloned().collect(),
+            })
+            .collect()
+    }
+
+    /// The newest of each name: what `main` points to first.
+    fn files(&self, repo: &str, root: &Path) -> BTreeMap<String, FoundFile> {
+        let dir = self.repo_dir(repo);
+        let main = fs::read_to_string(dir.join("refs/main")).unwrap_or_default();
+        let mut snapshots = entries(&dir.join("snapshots"), SNAPSHOTS_MAX);
+        snapshots.sort_by_key(|(name, changed)| {
+            (name != main.trim(), std::cmp::Reverse(*changed), name.clone())
+        });
+        let mut files = BTreeMap::new();
+        for (commit, _) in snapshots {
+            let snapshot = dir.join("snapshots").join(&commit);
+            for name in walk(&snapshot) {
+                let path = snapshot.join(&name);
+                let is_known = files.contains_key(&name);
+                if let Some(bytes) = length(&path, root).filter(|_| !is_known) {
+                    let file =
+                        FoundFile { name: name.clone(), commit: commit.clone(), path, bytes };
+                    files.insert(name, file);
+                }
+            }
+        }
+        files
+    }
+}
+
+/// The length of a file, if it is one and inside `root`.
+fn length(path: &Path, root: &Path) -> Option<u64> {
+    let real = path.canonicalize().ok()?;
+    let metadata = fs::metadata(&real).ok()?;
+    (real.starts_with(root) && metadata.is_file()).then_some(metadata.len())
+}
+
+fn repo_of(folder: &str) -> Option<String> {
+    let repo = folder.strip_prefix("models--")?.replacen("--", "/", 1);
+    repo.contains('/').then(|| repo.parse::<ModelRef>().ok()).flatten()?;
+    Some(repo)
+}
+
+/// The GGUF files below `snapshot`, by their names inside of it.
+fn walk(snapshot: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![(String::new(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        for (name, _) in entries(&snapshot.join(&folder), ENTRIES_MAX) {
+            let inside = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let path = snapshot.join(&inside);
+            // A link to a folder is not followed.
+            if fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir()) {
+                if depth < DEPTH_MAX {
+                    folders.push((inside, depth + 1));
+                }
+            } else if inside.to_ascii_lowercase().ends_with(".gguf") {
+                found.push(inside);
+            }
+        }
+        if found.len() > ENTRIES_MAX {
+            break;
+        }
+    }
+    found
+}
+
+fn entries(dir: &Path, limit: usize) -> Vec<(String, Option<SystemTime>)> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let named = entries.take(limit).filter_map(|entry| {
+        let entry = entry.ok()?;
+        let changed = entry.metadata().and_then(|it| it.modified()).ok();
+        Some((entry.file_name().into_string().ok()?, changed))
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    /// Puts a file into a cache as the hub's own tools do.
+    pub(crate) fn put(cache: &HubCache, repo: &str, commit: &str, name: &str, content: &[u8]) {
+        let blob = cache.blob(repo, &format!("blob-of-{}", name.replace('/', "-")));
+        fs::create_dir_all(blob.parent().unwrap()).unwrap();
+        fs::write(&blob, content).unwrap();
+        let pointer = cache.pointer(repo, commit, name);
+        fs::create_dir_all(pointer.parent().unwrap()).unwrap();
+        symlink(&blob, &pointer).unwrap();
+        let reference = cache.repo_dir(repo).join("refs/main");
+        fs::create_dir_all(reference.parent().unwrap()).unwrap();
+        fs::write(reference, commit).unwrap();
+    }
+
+    fn cache() -> (tempfile::TempDir, HubCache) {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = HubCache::new(directory.path().join("hub"));
+        (directory, cache)
+    }
+
+    #[test]
+    fn what_other_tools_left_is_found_with_split_files_together() {
+        let (_directory, cache) = cache();
+        assert_eq!(cache.scan(), []);
+        put(&cache, "o/r", COMMIT, "a.gguf", b"1234");
+        put(&cache, "o/r", COMMIT, "sub/b-00001-of-00002.gguf", b"12");
+        put(&cache, "o/r", COMMIT, "sub/b-00002-of-00002.gguf", b"3");
+        put(&cache, "o/r", COMMIT, "README.md", b"hello");
+        fs::create_dir_all(cache.root().join("datasets--o--d/snapshots/x")).unwrap();
+        let found = cache.scan();
+        let names: Vec<Vec<&str>> =
+            found.iter().map(|it| it.files.iter().map(|it| it.name.as_str()).collect()).collect();
+        assert_eq!(
+            names,
+            [vec!["a.gguf"], vec!["sub/b-00001-of-00002.gguf", "sub/b-00002-of-00002.gguf"]]
+        );
+        assert!(found.iter().all(|it| it.is_whole && it.repo == "o/r"));
+        assert_eq!(found[0].files[0].bytes, 4);
+    }
+
+    #[test]
+    fn what_main_points_to_comes_before_older_snapshots() {
+        let (_directory, cache) = cache();
+        let old = "f".repeat(40);
+        put(&cache, "o/r", &old, "a.gguf", b"old");
+        put(&cache, "o/r", &old, "only-old.gguf", b"old");
+        put(&cache, "o/r", COMMIT, "a.gguf", b"newer");
+        let found = cache.repo("o/r");
+        assert_eq!(found[0].files[0].commit, COMMIT);
+        assert_eq!(found[1].files[0].commit, old);
+    }
+
+    #[test]
+    fn a_link_out_of_the_cache_and_a_broken_one_are_not_files() {
+        let (directory, cache) = cache();
+        put(&cache, "o/r", COMMIT, "a.gguf", b"1234");
+        let outside = directory.path().join("outside.gguf");
+        fs::write(&outside, "secret").unwrap();
+        symlink(&outside, cache.pointer("o/r", COMMIT, "b.gguf")).unwrap();
+        symlink("/nowhere", cache.pointer("o/r", COMMIT, "c.gguf")).unwrap();
+        symlink(directory.path(), cache.pointer("o/r", COMMIT, "folder")).unwrap();
+        assert_eq!(cache.repo("o/r").len(), 1);
+    }
+
+    #[test]
+    fn how_far_a_download_came_is_read_from_its_mark() {
+        let (_directory, cache) = cache();
+        assert_eq!(cache.committed("o/r", "abc", 10), 0);
+        let part = cache.part("o/r", "abc");
+        fs::create_dir_all(part.parent().unwrap()).unwrap();
+        let mut bytes = vec![0; 10];
+        bytes.extend(7u64.to_le_bytes());
+        fs::write(&part, &bytes).unwrap();
+        assert_eq!(cache.committed("o/r", "abc", 10), 7);
+        assert_eq!(cache.committed("o/r", "abc", 11), 0, "the file has changed its size");
+        fs::write(&part, [&[0; 10][..], &u64::MAX.to_le_bytes()].concat()).unwrap();
+        assert_eq!(cache.committed("o/r", "abc", 10), 10);
+    }
+}

@@ -1,0 +1,138 @@
+//! The catalogue on real files, as other tools leave them.
+
+use std::fs;
+
+use protocol::model::{ModelSource, ModelState};
+use tempfile::TempDir;
+
+use super::{
+    cache::tests::{COMMIT, put},
+    *,
+};
+
+struct Bench {
+    models: Models,
+    cache: HubCache,
+    directory: TempDir,
+}
+
+fn open(directory: &Path) -> Models {
+    let hub = HubConfig {
+        endpoint: Err("nobody asks the hub here".to_owned()),
+        cache_dir: directory.join("hub"),
+        token_file: directory.join("token"),
+        chunk_bytes: 1024,
+    };
+    let catalog = directory.join("models.sqlite");
+    Models::open(HiveId::localhost(), directory.join("models"), hub, &catalog).unwrap()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let models = open(directory.path());
+        Self { models, cache: HubCache::new(directory.path().join("hub")), directory }
+    }
+
+    async fn ids(&self) -> Vec<(String, ModelState)> {
+        let models = self.models.list(&[]).await.unwrap();
+        models.into_iter().map(|it| (it.id.to_string(), it.state)).collect()
+    }
+}
+
+fn worker(model: &str, state: &str) -> WorkerRecord {
+    serde_json::from_value(serde_json::json!({
+        "id": "wk-1", "hive_id": "localhost", "model": model, "device": "CPU-0",
+        "state": state, "incarnation": 1,
+    }))
+    .unwrap()
+}
+
+fn id(name: &str) -> ModelRef {
+    name.parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_empty_machine_has_the_demo_model() {
+    let bench = Bench::new();
+    let models = bench.models.list(&[worker("demo", "ready")]).await.unwrap();
+    assert_eq!(models.len(), 1);
+    assert_eq!((models[0].source, models[0].state), (ModelSource::Demo, ModelState::Ready));
+    assert_eq!(models[0].used_by.len(), 1);
+    let error = bench.models.delete(&ModelRef::demo(), &[]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+}
+
+#[tokio::test]
+async fn what_other_tools_fetched_is_listed_forgotten_and_found_again_without_a_restart() {
+    let bench = Bench::new();
+    let split = ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"];
+    for name in split {
+        put(&bench.cache, "o/r", COMMIT, name, b"GGUF");
+    }
+    let expected = ("o/r:b-00001-of-00002.gguf".to_owned(), ModelState::Ready);
+    assert_eq!(bench.ids().await[1], expected);
+    // Another hive's life: the catalogue is read, not found anew.
+    drop(bench.models);
+    let models = open(bench.directory.path());
+    let bench = Bench { models, ..bench };
+    assert_eq!(bench.ids().await[1], expected);
+    fs::remove_dir_all(bench.cache.repo_dir("o/r")).unwrap();
+    assert_eq!(bench.ids().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_model_in_use_is_not_deleted_and_its_workers_are_named() {
+    let bench = Bench::new();
+    put(&bench.cache, "o/r", COMMIT, "a-Q4_K_M.gguf", b"GGUF");
+    let name = id("o/r:Q4_K_M");
+    let busy = [worker("o/r:a-Q4_K_M.gguf", "busy")];
+    let error = bench.models.delete(&name, &busy).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(error.message.ends_with("is in use by wk-1"), "{error}");
+    assert_eq!(error.hint.as_deref(), Some("first: rbee-keeper worker delete wk-1"));
+
+    bench.models.delete(&name, &[worker("o/r:Q4_K_M", "stopped")]).await.unwrap();
+    assert!(!bench.cache.repo_dir("o/r").exists(), "nothing stays behind");
+    assert_eq!(bench.models.get(&name, &[]).await.unwrap_err().code, ErrorCode::ModelNotFound);
+}
+
+#[tokio::test]
+async fn a_model_that_a_worker_is_being_started_with_is_not_deleted() {
+    let bench = Bench::new();
+    put(&bench.cache, "o/r", COMMIT, "a.gguf", b"GGUF");
+    let name = id("o/r");
+    let (file, lease) = bench.models.claim(&name).await.unwrap();
+    assert_eq!(file.bytes, 4);
+    let error = bench.models.delete(&name, &[]).await.unwrap_err();
+    assert!(error.message.contains("is being started"), "{error}");
+    drop(lease);
+    bench.models.delete(&name, &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delete_leaves_the_other_files_of_the_repository() {
+    let bench = Bench::new();
+    put(&bench.cache, "o/r", COMMIT, "a.gguf", b"GGUF");
+    put(&bench.cache, "o/r", COMMIT, "b.gguf", b"GGUF");
+    bench.models.delete(&id("o/r:a.gguf"), &[]).await.unwrap();
+    let left: Vec<_> =
+        bench.cache.repo("o/r").into_iter().map(|it| it.files[0].name.clone()).collect();
+    assert_eq!(left, ["b.gguf"]);
+    assert_eq!(fs::read_dir(bench.cache.repo_dir("o/r").join("blobs")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_here_comes_with_the_command_that_fetches_it() {
+    let bench = Bench::new();
+    let name = id("org/repo:Q4_K_M");
+    for error in [
+        bench.models.check(&name).unwrap_err(),
+        bench.models.claim(&name).await.unwrap_err(),
+        bench.models.get(&name, &[]).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code, ErrorCode::ModelNotFound);
+        assert_eq!(error.message, "model org/repo:Q4_K_M is not on this machine");
+        assert_eq!(error.hint.as_deref(), Some("rbee-keeper model download org/repo:Q4_K_M"));
+    }
+}

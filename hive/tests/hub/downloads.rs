@@ -1,0 +1,484 @@
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::double::{COMMIT, Double, Manner, TOKEN, sha256};
+use client::{Daemon, JobItem};
+use config::{Config, Nonce, Paths};
+use hive::{HubConfig, Server, ServerConfig};
+use protocol::{
+    ApiError, JobId,
+    job::{EndMarker, JobEvent},
+    operation::Operation,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
+const PATIENCE: Duration = Duration::from_secs(60);
+const CHUNK: usize = 256 * 1024;
+const Q4: &str = "tiny-Q4_K_M.gguf";
+
+/// A model that a worker could read, `extra` bytes longer than the demo's.
+fn model(extra: usize) -> Vec<u8> {
+    let mut bytes = DEMO.to_vec();
+    bytes.extend((0..extra).map(|at| (at * 31 % 251) as u8));
+    bytes
+}
+
+struct Bench {
+    hub: Double,
+    daemon: Daemon,
+    server: Server,
+    directory: TempDir,
+}
+
+fn paths(directory: &Path) -> Paths {
+    Paths {
+        config_dir: directory.join("config"),
+        data_dir: directory.join("data"),
+        cache_dir: directory.join("cache"),
+    }
+}
+
+fn cache(directory: &Path) -> PathBuf {
+    directory.join("hub")
+}
+
+fn blob(directory: &Path, sha256: &str) -> PathBuf {
+    cache(directory).join("models--org--repo/blobs").join(sha256)
+}
+
+async fn start(hub: &Double, directory: &Path) -> (Server, Daemon) {
+    let paths = paths(directory);
+    let mut config = ServerConfig::new(paths, &Config::default()).unwrap();
+    config.address = "127.0.0.1:0".parse().unwrap();
+    config.nonce = Nonce::fresh();
+    config.hub = HubConfig {
+        endpoint: Ok(hub.url.parse().unwrap()),
+        cache_dir: cache(directory),
+        token_file: directory.join("token"),
+        chunk_bytes: CHUNK,
+    };
+    let server = Server::start(config).await.unwrap();
+    let daemon = Daemon::new(&format!("http://{}", server.local_addr())).unwrap();
+    (server, daemon)
+}
+
+/// How a job went.
+#[derive(Debug)]
+struct Told {
+    events: Vec<JobEvent>,
+    outcome: Result<Value, ApiError>,
+}
+
+impl Told {
+    fn model(&self) -> &Value {
+        &self.outcome.as_ref().unwrap()["model"]
+    }
+
+    fn said(&self, part: &str) -> bool {
+        self.events.iter().any(|event| event.message.contains(part))
+    }
+
+    fn code(&self) -> &str {
+        self.outcome.as_ref().unwrap_err().code.as_str()
+    }
+}
+
+async fn submit(daemon: &Daemon, operation: Value) -> JobId {
+    let operation = Operation::parse(operation.to_string().as_bytes()).unwrap();
+    daemon.submit(&operation).await.unwrap().job_id
+}
+
+async fn follow(daemon: &Daemon, job: &JobId) -> Told {
+    let mut stream = daemon.follow(job, 0);
+    let mut events = Vec::new();
+    let work = async {
+        loop {
+            match stream.next_item().await.unwrap().unwrap() {
+                JobItem::Event { event, .. } => events.push(event),
+                JobItem::End(end) => return end,
+            }
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, work).await.expect("the job has no end");
+    let outcome = match end {
+        EndMarker::Done => {
+            let result = events.iter().find_map(|event| event.as_result().cloned());
+            Ok(result.unwrap_or_default())
+        }
+        _ => Err(daemon.job(job).await.unwrap().error.unwrap_or_else(|| {
+            ApiError::new(protocol::ErrorCode::Other("cancelled".to_owned()), "cancelled")
+        })),
+    };
+    Told { events, outcome }
+}
+
+async fn run(daemon: &Daemon, operation: Value) -> Told {
+    let job = submit(daemon, operation).await;
+    follow(daemon, &job).await
+}
+
+fn download(model: &str) -> Value {
+    json!({"operation": "model_download", "model": model})
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+impl Bench {
+    async fn new(files: &[(&str, &[u8])]) -> Self {
+        let hub = Double::serve(files).await;
+        let directory = tempfile::tempdir().unwrap();
+        let (server, daemon) = start(&hub, directory.path()).await;
+        Self { hub, daemon, server, directory }
+    }
+
+    async fn run(&self, operation: Value) -> Told {
+        run(&self.daemon, operation).await
+    }
+
+    async fn get(&self, id: &str) -> Told {
+        self.run(json!({"operation": "model_get", "id": id})).await
+    }
+
+    fn blob(&self, bytes: &[u8]) -> PathBuf {
+        blob(self.directory.path(), &sha256(bytes))
+    }
+
+    fn committed(&self, bytes: &[u8]) -> u64 {
+        committed(self.directory.path(), bytes)
+    }
+}
+
+fn committed(directory: &Path, bytes: &[u8]) -> u64 {
+    let part = blob(directory, &sha256(bytes)).with_extension("sync.part");
+    let content = fs::read(part).unwrap_or_default();
+    match content.last_chunk::<8>() {
+        Some(mark) if content.len() == bytes.len() + 8 => u64::from_le_bytes(*mark),
+        _ => 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quantisation_is_fetched_compared_and_not_fetched_again() {
+    let (q4, q8) = (model(10), model(20));
+    let bench = Bench::new(&[(Q4, &q4), ("tiny-Q8_0.gguf", &q8), ("README.md", b"hello")]).await;
+    let told = bench.run(download("org/repo:Q4_K_M")).await;
+    let model = told.model();
+    assert_eq!((&model["state"], &model["bytes"]), (&json!("ready"), &json!(q4.len())));
+    assert_eq!(model["files"][0]["sha256"], sha256(&q4));
+    let last = told.events.iter().rev().find_map(JobEvent::progress).unwrap();
+    assert_eq!((last.done, last.total), (q4.len() as u64, Some(q4.len() as u64)));
+    let blob = bench.blob(&q4);
+    assert_eq!(fs::read(&blob).unwrap(), q4);
+    assert_eq!(fs::metadata(&blob).unwrap().permissions().mode() & 0o777, 0o444);
+    assert!(!bench.blob(&q8).exists(), "one file was asked for");
+
+    bench.hub.forget();
+    let again = bench.run(download(&format!("org/repo:{Q4}"))).await;
+    assert_eq!(again.model()["state"], "ready");
+    assert_eq!(bench.hub.asked_bytes(), 0);
+
+    let deleted = bench.run(json!({"operation": "model_delete", "id": "org/repo"})).await;
+    assert!(deleted.outcome.is_ok(), "{deleted:?}");
+    assert!(!cache(bench.directory.path()).join("models--org--repo/snapshots").exists());
+    bench.server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_model_brings_all_its_parts_and_a_tag_is_a_revision() {
+    let parts = ["big/x-Q8_0-00001-of-00002.gguf", "big/x-Q8_0-00002-of-00002.gguf"];
+    let (one, two) = (model(1), model(2));
+    let bench = Bench::new(&[(parts[0], &one), (parts[1], &two)]).await;
+    let operation =
+        json!({"operation": "model_download", "model": "org/repo:Q8_0", "revision": "v1"});
+    let told = bench.run(operation).await;
+    assert_eq!(told.model()["files"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&told.model()["state"], &told.model()["revision"]),
+        (&json!("ready"), &json!("v1"))
+    );
+    for (part, bytes) in parts.iter().zip([&one, &two]) {
+        let snapshot = cache(bench.directory.path()).join("models--org--repo/snapshots");
+        assert_eq!(fs::read(snapshot.join(COMMIT).join(part)).unwrap(), *bytes);
+    }
+    let none = json!({"operation": "model_download", "model": "org/repo", "revision": "v9"});
+    let none = bench.run(none).await;
+    assert_eq!(none.code(), "model_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_line_is_taken_up_again_where_it_broke() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    bench.hub.behave(Manner::CutsAfter { bytes: CHUNK / 2, times: 2 });
+    let told = bench.run(download("org/repo")).await;
+    assert_eq!(told.model()["state"], "ready");
+    assert!(told.said("broke off; trying again in"), "{:?}", told.events);
+    assert_eq!(fs::read(bench.blob(&bytes)).unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_download_leaves_what_it_has_and_the_next_one_goes_on() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    bench.hub.behave(Manner::HangsFrom(4 * CHUNK));
+    let job = submit(&bench.daemon, download("org/repo")).await;
+    until("four pieces are here", || bench.committed(&bytes) == 4 * CHUNK as u64).await;
+    let running = bench.get("org/repo").await;
+    assert_eq!(running.model()["state"], "downloading");
+    let refused = bench.run(json!({"operation": "model_delete", "id": "org/repo"})).await;
+    assert_eq!(refused.code(), "conflict");
+
+    bench.daemon.cancel(&job).await.unwrap();
+    assert_eq!(follow(&bench.daemon, &job).await.code(), "cancelled");
+    bench.hub.behave(Manner::Honest);
+    bench.hub.forget();
+    let told = bench.run(download("org/repo")).await;
+    assert_eq!(told.model()["state"], "ready");
+    assert!(told.said("resumed tiny-Q4_K_M.gguf at 36 %"), "{:?}", told.events);
+    assert_eq!(bench.hub.asked_bytes(), (bytes.len() - 4 * CHUNK) as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_ask_share_one_download_and_one_may_leave() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    bench.hub.behave(Manner::HangsFrom(CHUNK));
+    let first = submit(&bench.daemon, download("org/repo")).await;
+    until("a piece is here", || bench.committed(&bytes) > 0).await;
+    let second = submit(&bench.daemon, download("org/repo:Q4_K_M")).await;
+    let mut stream = bench.daemon.follow(&second, 0);
+    let progress = async {
+        loop {
+            match stream.next_item().await.unwrap().unwrap() {
+                JobItem::Event { event, .. } if event.progress().is_some() => return,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, progress).await.unwrap();
+    bench.daemon.cancel(&first).await.unwrap();
+    assert_eq!(follow(&bench.daemon, &first).await.code(), "cancelled");
+    let transfers =
+        bench.hub.seen().iter().filter(|it| it.range.as_deref() == Some("bytes=0-262143")).count();
+    // The hub redirects, so each piece is seen there and where it leads.
+    assert_eq!(transfers, 2, "the first piece was fetched once");
+    let still = bench.get("org/repo").await;
+    assert_eq!(still.model()["state"], "downloading");
+    bench.daemon.cancel(&second).await.unwrap();
+    assert_eq!(follow(&bench.daemon, &second).await.code(), "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_lies_is_refused_and_nothing_of_it_is_ready() {
+    let bytes = model(0);
+    let outside = tempfile::tempdir().unwrap();
+    let evil = outside.path().join("evil").display().to_string();
+    for (manner, code) in [
+        (Manner::FlipsABit, "wrong_bytes"),
+        (Manner::LoginPage, "hub_dishonest"),
+        (Manner::Etag(evil), "hub_dishonest"),
+        (Manner::Grows, "hub_dishonest"),
+        (Manner::RedirectsTo("http://169.254.169.254/latest".to_owned()), "hub_dishonest"),
+        (Manner::RedirectsTo("file:///etc/passwd".to_owned()), "hub_dishonest"),
+    ] {
+        let bench = Bench::new(&[(Q4, &bytes)]).await;
+        bench.hub.behave(manner.clone());
+        let told = bench.run(download("org/repo")).await;
+        assert_eq!(told.code(), code, "{manner:?}: {told:?}");
+        assert!(!bench.blob(&bytes).exists(), "{manner:?}");
+        assert_eq!(bench.get("org/repo").await.model()["state"], "failed", "{manner:?}");
+        let spawn = json!({"operation": "worker_spawn", "model": "org/repo"});
+        assert!(bench.run(spawn).await.outcome.is_err());
+        // An honest hub mends it.
+        bench.hub.behave(Manner::Honest);
+        assert_eq!(bench.run(download("org/repo")).await.model()["state"], "ready", "{manner:?}");
+    }
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "headers name no files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_knows_no_ranges_is_borne_with() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    bench.hub.behave(Manner::IgnoresRange);
+    assert_eq!(bench.run(download("org/repo")).await.model()["state"], "ready");
+    assert_eq!(fs::read(bench.blob(&bytes)).unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_private_file_is_shown_to_the_hub_and_to_nobody_else() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    bench.hub.behave(Manner::Gated);
+    let told = bench.run(download("org/repo")).await;
+    let error = told.outcome.as_ref().unwrap_err();
+    assert!(error.hint.as_ref().unwrap().contains("HF_TOKEN_PATH"), "{error:?}");
+
+    let token = bench.directory.path().join("token");
+    fs::write(&token, TOKEN).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = bench.run(download("org/repo")).await;
+    let error = told.outcome.as_ref().unwrap_err();
+    assert!(error.hint.as_ref().unwrap().contains("chmod 600"), "{error:?}");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    bench.hub.forget();
+    let told = bench.run(download("org/repo")).await;
+    assert_eq!(told.model()["state"], "ready");
+    let seen = bench.hub.seen();
+    assert!(seen.iter().any(|it| it.path.starts_with("/cdn/")));
+    for it in seen {
+        assert_eq!(it.authorization.is_some(), !it.path.starts_with("/cdn/"), "{it:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_not_here_can_be_asked_about() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    let told = bench.run(json!({"operation": "model_get", "id": "org/repo", "hub": true})).await;
+    assert_eq!(
+        (&told.model()["state"], &told.model()["bytes"]),
+        (&json!("available"), &json!(bytes.len()))
+    );
+    assert_eq!(bench.get("org/repo").await.code(), "model_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hive_that_was_killed_goes_on_where_it_was() {
+    const PIECE: usize = 8 * 1024 * 1024;
+    let bytes = model(3 * PIECE);
+    let hub = Double::serve(&[(Q4, &bytes)]).await;
+    let directory = tempfile::tempdir().unwrap();
+    hub.behave(Manner::HangsFrom(PIECE));
+    let launch = || {
+        let at = |name: &str| directory.path().join(name);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rbee-hive"))
+            .args(["--address", "127.0.0.1:0"])
+            .env("RBEE_CONFIG_DIR", at("config"))
+            .env("RBEE_DATA_DIR", at("data"))
+            .env("RBEE_CACHE_DIR", at("cache"))
+            .env("HF_ENDPOINT", &hub.url)
+            .env("HF_HUB_CACHE", at("hub"))
+            .env("HF_TOKEN_PATH", at("token"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stderr = child.stderr.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).unwrap();
+        let address = line.split_whitespace().find(|it| it.starts_with("http://"));
+        let address = address.unwrap_or_else(|| panic!("{line}")).trim_end_matches(',').to_owned();
+        (child, Daemon::new(&address).unwrap())
+    };
+    let (mut first, daemon) = launch();
+    submit(&daemon, download("org/repo")).await;
+    until("a piece is here", || committed(directory.path(), &bytes) == PIECE as u64).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    hub.behave(Manner::Honest);
+    hub.forget();
+    let (mut second, daemon) = launch();
+    let told = run(&daemon, json!({"operation": "model_get", "id": "org/repo"})).await;
+    assert_eq!(
+        (&told.model()["state"], &told.model()["progress"]["done"]),
+        (&json!("partial"), &json!(PIECE))
+    );
+    let told = run(&daemon, download("org/repo")).await;
+    assert_eq!(told.model()["state"], "ready");
+    assert_eq!(hub.asked_bytes(), (bytes.len() - PIECE) as u64);
+    assert_eq!(fs::read(blob(directory.path(), &sha256(&bytes))).unwrap(), bytes);
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+/// The hub's own client, installed once for all runs; `None` where there is no
+/// Python that could have it.
+fn python() -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("huggingface-hub");
+    let python = venv.join("bin/python");
+    let succeeds = |command: &mut Command| command.status().is_ok_and(|status| status.success());
+    let has_client = |python: &Path| {
+        succeeds(Command::new(python).args(["-c", "import huggingface_hub"]).stderr(Stdio::null()))
+    };
+    if !has_client(&python) {
+        let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+            && succeeds(Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "huggingface_hub",
+            ]));
+        if !made {
+            return None;
+        }
+    }
+    Some(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_own_client_believes_the_double_and_shares_its_cache_with_us() {
+    let Some(python) = tokio::task::spawn_blocking(python).await.unwrap() else {
+        eprintln!("SKIPPED: no python3 with pip; nobody has checked that the test hub is honest");
+        return;
+    };
+    let (q4, q8) = (model(7), model(9));
+    let bench = Bench::new(&[(Q4, &q4), ("tiny-Q8_0.gguf", &q8)]).await;
+    // One file by us, which the other client must not fetch again.
+    bench.run(download("org/repo:Q4_K_M")).await;
+    bench.hub.forget();
+    let script = format!(
+        "from huggingface_hub import hf_hub_download, HfApi\n\
+         print(HfApi().model_info('org/repo', files_metadata=True).sha)\n\
+         print(hf_hub_download('org/repo', '{Q4}'))\n\
+         print(hf_hub_download('org/repo', 'tiny-Q8_0.gguf'))\n"
+    );
+    let (url, cache) = (bench.hub.url.clone(), cache(bench.directory.path()));
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new(python)
+            .args(["-c", &script])
+            .env("HF_ENDPOINT", url)
+            .env("HF_HUB_CACHE", cache)
+            .env("HF_HUB_DISABLE_XET", "1")
+            .env("HF_HUB_DISABLE_TELEMETRY", "1")
+            .output()
+            .unwrap()
+    });
+    let output = output.await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], COMMIT);
+    assert_eq!(fs::read(lines[1]).unwrap(), q4);
+    assert_eq!(fs::read(lines[2]).unwrap(), q8);
+    let fetched: Vec<_> = bench
+        .hub
+        .seen()
+        .into_iter()
+        .filter(|it| it.path.starts_with("/cdn/"))
+        .map(|it| it.path)
+        .collect();
+    assert!(fetched.iter().all(|path| path == "/cdn/tiny-Q8_0.gguf"), "{fetched:?}");
+
+    // And the other way round: what it fetched is found and not fetched again.
+    let found = bench.get("org/repo:Q8_0").await;
+    assert_eq!(found.model()["state"], "ready");
+    bench.hub.forget();
+    let told = bench.run(download("org/repo:Q8_0")).await;
+    assert_eq!(told.model()["files"][0]["sha256"], sha256(&q8));
+    assert_eq!(bench.hub.asked_bytes(), 0);
+}

@@ -64,7 +64,12 @@ async fn a_hive_refuses_what_is_the_queens_and_what_it_does_not_have() -> anyhow
         (spawn("TPU-1"), (422, "invalid_field", "`device`", "")),
         (
             json!({"operation": "worker_spawn", "model": "org/repo"}),
-            (404, "model_not_found", "org/repo is not on this machine", "`demo`"),
+            (
+                404,
+                "model_not_found",
+                "org/repo is not on this machine",
+                "rbee-keeper model download org/repo",
+            ),
         ),
         (
             json!({"operation": "worker_get", "worker_id": "wk-none"}),

@@ -46,7 +46,7 @@ struct Args {
     /// The machine it belongs to.
     #[arg(long, value_name = "HIVE", default_value = "localhost")]
     hive_id: HiveId,
-    /// What to compute on: CPU-0, or GPU-<n> with a GPU build.
+    /// What to compute on: CPU-0, or GPU-0 and so on with a GPU build.
     #[arg(long, value_name = "DEVICE", default_value = "CPU-0")]
     device: DeviceId,
     /// How many requests at once.

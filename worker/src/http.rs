@@ -16,7 +16,6 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use bytes::Bytes;
 use daemon::{
     Refusal, body,
     metrics::{self, Held, Metrics},
@@ -24,7 +23,7 @@ use daemon::{
     shutdown::Shutdown,
     sse::{self, Dialect},
 };
-use futures::{FutureExt, Stream, stream};
+use futures::FutureExt;
 use protocol::{
     ApiError, ErrorCode, RequestId,
     deadline::Deadline,
@@ -214,7 +213,7 @@ fn stream(
         _reading: reading,
         _held: numbers.hold(&metrics::SSE_READERS, &[("stream", "inference")]),
     };
-    sse::response(reader.chunks())
+    sse::response(reader)
 }
 
 /// The first token of a request is still to come.
@@ -236,14 +235,7 @@ struct Reader {
     _held: Held,
 }
 
-impl Reader {
-    fn chunks(self) -> impl Stream<Item = Bytes> + Send {
-        stream::unfold(self, |mut reader| async move {
-            let chunk = reader.next_chunk().await?;
-            Some((Bytes::from(chunk), reader))
-        })
-    }
-
+impl sse::Reader for Reader {
     async fn next_chunk(&mut self) -> Option<String> {
         if self.closed {
             return None;
@@ -269,7 +261,9 @@ impl Reader {
         }
         Some(chunk)
     }
+}
 
+impl Reader {
     fn write(&mut self, chunk: &mut String, entry: Entry) {
         match entry {
             Entry::Event(event) => {

@@ -4,9 +4,11 @@
 //! `data:` lines and nothing else, and because chunks are filled with as many
 //! events as are ready: one write per batch instead of one per event.
 
+use std::convert::Infallible;
+
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use futures::Stream;
+use futures::stream;
 use http::{HeaderMap, HeaderValue, header};
 
 /// A chunk is sent once it holds this much: a slow reader costs a cursor and
@@ -75,11 +77,20 @@ impl Dialect {
     }
 }
 
-/// The response around a stream of chunks. A broken connection is noticed by
-/// the socket; the stream itself cannot fail.
-pub fn response(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    use futures::StreamExt;
-    let body = Body::from_stream(chunks.map(Ok::<_, std::convert::Infallible>));
+/// Somebody who reads a log and puts what it finds into chunks.
+pub trait Reader: Send + 'static {
+    /// The next chunk, as soon as there is one; `None` ends the stream.
+    fn next_chunk(&mut self) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// The response around a reader. A broken connection is noticed by the socket;
+/// the stream itself cannot fail.
+pub fn response(reader: impl Reader) -> Response {
+    let chunks = stream::unfold(reader, |mut reader| async move {
+        let chunk = reader.next_chunk().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(chunk)), reader))
+    });
+    let body = Body::from_stream(chunks);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -8,8 +8,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use bytes::Bytes;
-use futures::{Stream, stream};
+
 use http::HeaderMap;
 use protocol::{
     ApiError, ErrorCode,
@@ -73,7 +72,7 @@ async fn events(
         dialect: Dialect::of(&headers),
         opened: false,
     };
-    Ok(sse::response(reader.chunks()))
+    Ok(sse::response(reader))
 }
 
 fn read_filter(query: &HashMap<String, String>) -> Result<Filter, ApiError> {
@@ -134,14 +133,7 @@ struct Reader {
     _held: Held,
 }
 
-impl Reader {
-    fn chunks(self) -> impl Stream<Item = Bytes> + Send {
-        stream::unfold(self, |mut reader| async move {
-            let chunk = reader.next_chunk().await?;
-            Some((Bytes::from(chunk), reader))
-        })
-    }
-
+impl sse::Reader for Reader {
     async fn next_chunk(&mut self) -> Option<String> {
         let mut chunk = String::new();
         if !self.opened {
@@ -162,7 +154,9 @@ impl Reader {
             }
         }
     }
+}
 
+impl Reader {
     fn read_into(&mut self, chunk: &mut String) {
         while chunk.len() < sse::CHUNK_BYTES_MAX {
             match self.cursor.look() {

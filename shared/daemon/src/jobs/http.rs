@@ -9,8 +9,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use bytes::Bytes;
-use futures::{Stream, stream};
+
 use http::{HeaderMap, StatusCode};
 use protocol::{
     ApiError, ErrorCode, JobId,
@@ -184,7 +183,7 @@ async fn follow<E: Execute>(
         closed: false,
         _held: routes.jobs.shared.feed.metrics().hold(&SSE_READERS, &[("stream", "job")]),
     };
-    Ok(sse::response(reader.chunks()))
+    Ok(sse::response(reader))
 }
 
 fn read_cursor(value: &str) -> Result<u64, ApiError> {
@@ -206,14 +205,7 @@ struct Reader {
     _held: Held,
 }
 
-impl Reader {
-    fn chunks(self) -> impl Stream<Item = Bytes> + Send {
-        stream::unfold(self, |mut reader| async move {
-            let chunk = reader.next_chunk().await?;
-            Some((Bytes::from(chunk), reader))
-        })
-    }
-
+impl sse::Reader for Reader {
     async fn next_chunk(&mut self) -> Option<String> {
         if self.closed {
             return None;
@@ -237,7 +229,9 @@ impl Reader {
             }
         }
     }
+}
 
+impl Reader {
     fn read_into(&mut self, chunk: &mut String) {
         while chunk.len() < sse::CHUNK_BYTES_MAX {
             let page = self.log.page(self.after);

@@ -50,6 +50,9 @@ impl Execute for Operations {
     fn parse(&self, body: &[u8]) -> Result<Operation, ApiError> {
         let operation = Operation::parse(body)?;
         refuse_unsupported(&operation)?;
+        if let Operation::Queen(QueenOperation::Infer(infer)) = &operation {
+            self.scheduler.room(&infer::want(infer))?;
+        }
         Ok(operation)
     }
 

@@ -87,21 +87,28 @@ impl Scheduler {
         if !want.could_be_served(fleet) {
             return (ticket, vec![(ticket, Standing::Refused(want.nobody(fleet)))]);
         }
-        let must_wait = placement::choose(&want, fleet, &self.reserved).is_none();
-        let ahead = self.waiting.values().filter(|other| other.want.model == want.model).count();
-        if must_wait && ahead >= self.waiting_max {
-            let error = ApiError::new(
-                ErrorCode::QueueFull,
-                format!("{ahead} requests wait for {} already", want.model),
-            )
-            .with_hint(format!(
-                "try again later, or add a worker: rbee-keeper worker spawn --model {}",
-                want.model
-            ));
+        if let Err(error) = self.room(&want, fleet) {
             return (ticket, vec![(ticket, Standing::Refused(error))]);
         }
         self.waiting.insert(ticket, Waiting { want, told: None });
         (ticket, self.settle(fleet))
+    }
+
+    /// Whether a request that has to wait finds a place to do so.
+    fn room(&self, want: &Want, fleet: &[Candidate]) -> Result<(), ApiError> {
+        let must_wait = placement::choose(want, fleet, &self.reserved).is_none();
+        let ahead = self.waiting.values().filter(|other| other.want.model == want.model).count();
+        if !must_wait || ahead < self.waiting_max {
+            return Ok(());
+        }
+        let error = ApiError::new(
+            ErrorCode::QueueFull,
+            format!("{ahead} requests wait for {} already", want.model),
+        );
+        Err(error.with_hint(format!(
+            "try again later, or add a worker: rbee-keeper worker spawn --model {}",
+            want.model
+        )))
     }
 
     /// Its holder has gone away while it waited.
@@ -189,6 +196,12 @@ impl SchedulerHandle {
     /// How many requests wait; moves with every change.
     pub fn waiting(&self) -> watch::Receiver<u32> {
         self.shared.waiting.subscribe()
+    }
+
+    /// Whether a request finds a place to wait, for an answer before it is a
+    /// job; the claim itself decides.
+    pub fn room(&self, want: &Want) -> Result<(), ApiError> {
+        self.shared.lock().scheduler.room(want, &self.shared.candidates())
     }
 
     /// Asks for a slot; [`Claim::next`] tells how it goes.

@@ -1,6 +1,6 @@
 //! More requests than slots: told, waited for, and refused beyond the limit.
 
-use harness::{Cluster, Script, Seen, Setup, wait_for};
+use harness::{Cluster, Daemon, Script, Seen, Setup, wait_for};
 use protocol::{
     JobId,
     job::{EndMarker, JobState},
@@ -72,6 +72,9 @@ async fn a_full_queue_refuses_with_what_to_do() -> anyhow::Result<()> {
     until_queued(&cluster, &waiting).await?;
 
     let model = script.model();
+    let post = cluster.post_job(Daemon::Queen, &Cluster::infer(&script)).await?;
+    assert_eq!((post.status, post.code()), (429, "queue_full"), "{post:?}");
+    assert!(post.retry_after.is_some(), "{post:?}");
     let refused = cluster.keeper(&["infer", "x", "--model", &model, "-o", "json"]).await?;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stdout.contains("queue_full"), "{refused:?}");

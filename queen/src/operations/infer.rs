@@ -46,12 +46,7 @@ impl Operations {
         if infer.model.is_demo() && infer.worker_id.is_none() {
             self.provision_demo(&infer, job).await?;
         }
-        let want = Want {
-            model: infer.model.clone(),
-            hive_id: infer.hive_id.clone(),
-            worker_id: infer.worker_id.clone(),
-            device: infer.device.clone(),
-        };
+        let want = want(&infer);
         let slot = self.wait_for_slot(want, job).await?;
         job.running().await;
         let worker = self.worker(&slot.worker_id)?;
@@ -95,12 +90,7 @@ impl Operations {
     /// answered instead of met with an error.
     async fn provision_demo(&self, infer: &Infer, job: &JobHandle) -> Result<(), Failure> {
         let _once = job.unless_cancelled(self.provisioning.lock()).await?;
-        let want = Want {
-            model: infer.model.clone(),
-            hive_id: infer.hive_id.clone(),
-            worker_id: None,
-            device: infer.device.clone(),
-        };
+        let want = want(infer);
         let hive_id = infer.hive_id.clone().unwrap_or_else(HiveId::localhost);
         if self.could_be_served(&want) {
             return Ok(());
@@ -128,6 +118,16 @@ impl Operations {
             registry.workers(now).map(|(record, serving)| Candidate { record, serving }).collect()
         });
         want.could_be_served(&fleet)
+    }
+}
+
+/// What a request needs of the worker that takes it.
+pub(super) fn want(infer: &Infer) -> Want {
+    Want {
+        model: infer.model.clone(),
+        hive_id: infer.hive_id.clone(),
+        worker_id: infer.worker_id.clone(),
+        device: infer.device.clone(),
     }
 }
 

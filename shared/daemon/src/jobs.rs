@@ -119,8 +119,6 @@ struct Shared {
     draining: AtomicBool,
     /// Running jobs are told to end.
     shutdown: CancellationToken,
-    /// The last write failed: no new jobs until one succeeds.
-    unwritable: AtomicBool,
 }
 
 /// A job that has not ended.
@@ -160,7 +158,6 @@ impl Jobs {
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
             shutdown: CancellationToken::new(),
-            unwritable: AtomicBool::new(false),
         };
         let jobs = Self { shared: Arc::new(shared) };
         jobs.shared.change_live(|_| {});
@@ -243,8 +240,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Notes whether the store can be written, and turns its error into the
-    /// caller's.
+    /// Logs a failed write and turns its error into the caller's.
     fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, ApiError> {
         self.shared.written(result)
     }
@@ -318,7 +314,6 @@ impl Shared {
     }
 
     fn written<T>(&self, result: Result<T, StoreError>) -> Result<T, ApiError> {
-        self.unwritable.store(result.is_err(), Ordering::Relaxed);
         result.map_err(|error| {
             tracing::error!(%error, "cannot write the job log");
             unreadable(error)
@@ -497,8 +492,8 @@ impl JobHandle {
         record.last_event = first + events.len() as u64 - 1;
         let entries: Vec<Entry> = events.iter().map(Entry::new).collect();
         let result = self.shared.store.append(record.clone(), first, entries.clone()).await;
-        // A disk that is full must not stop what runs: the event is shown, and
-        // new jobs are refused until the log can be written again.
+        // A disk that is full must not stop what runs: the event is shown. New
+        // jobs are refused, because they cannot be committed either.
         let _ = self.shared.written(result);
         log.append(entries, record.clone());
         self.feed(events, record);

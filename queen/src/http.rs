@@ -1,6 +1,12 @@
 //! The queen's routes besides jobs and feed: they parse, call and answer.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use axum::{
     Json, Router,
@@ -26,7 +32,23 @@ use protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::{FEATURES, fleet::FleetHandle, operations::Operations, server::KeepHives};
+use crate::{FEATURES, fleet::FleetHandle, operations::Operations};
+
+/// Whether the local hive stays when the queen goes. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct KeepHives(Arc<AtomicBool>);
+
+impl KeepHives {
+    /// It stays.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it stays.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 #[derive(Clone)]
 struct Routes {

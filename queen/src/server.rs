@@ -5,15 +5,7 @@
 //! asked to stop ─▶ drain jobs ─▶ local hive ─▶ end streams ─▶ close ─▶ let go of the directory
 //! ```
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use config::{Config, Instance, InstanceError, Nonce, Paths, SecretError};
 use daemon::{
@@ -30,7 +22,11 @@ use protocol::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    FEATURES, fleet::FleetHandle, hives::Hives, http, operations::Operations,
+    FEATURES,
+    fleet::FleetHandle,
+    hives::Hives,
+    http::{self, KeepHives},
+    operations::Operations,
     scheduler::SchedulerHandle,
 };
 
@@ -74,21 +70,6 @@ pub enum StartError {
     /// The address cannot be learnt.
     #[error("cannot serve: {0}")]
     Serve(#[from] std::io::Error),
-}
-
-/// Whether the local hive stays when the queen goes. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct KeepHives(Arc<AtomicBool>);
-
-impl KeepHives {
-    /// It stays.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A running queen.

@@ -204,6 +204,29 @@ impl SchedulerHandle {
         self.shared.lock().scheduler.room(want, &self.shared.candidates())
     }
 
+    /// Whether somebody who fits serves, or is on the way to it.
+    pub fn could_be_served(&self, want: &Want) -> bool {
+        want.could_be_served(&self.shared.candidates())
+    }
+
+    /// Resolves when [`SchedulerHandle::could_be_served`] holds. It looks at
+    /// the registry between the feed's messages and never while it holds the
+    /// feed: the registry publishes under its own lock, and the two would wait
+    /// for each other.
+    pub async fn servable(&self, want: &Want) {
+        let mut changed = self.shared.fleet.feed().subscribe();
+        loop {
+            changed.borrow_and_update();
+            if self.could_be_served(want) {
+                return;
+            }
+            // The sender lives as long as the fleet that this holds.
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Asks for a slot; [`Claim::next`] tells how it goes.
     pub fn claim(&self, want: Want) -> Claim {
         let (holder, standing) = watch::channel(None);

@@ -27,7 +27,7 @@ use protocol::{
 use serde_json::json;
 
 use super::Operations;
-use crate::scheduler::{Candidate, Place, Slot, Turn, Want};
+use crate::scheduler::{Place, Slot, Turn, Want};
 
 /// How long a broken connection is tried again before the worker counts as
 /// lost.
@@ -92,32 +92,23 @@ impl Operations {
         let _once = job.unless_cancelled(self.provisioning.lock()).await?;
         let want = want(infer);
         let hive_id = infer.hive_id.clone().unwrap_or_else(HiveId::localhost);
-        if self.could_be_served(&want) {
+        if self.scheduler.could_be_served(&want) {
             return Ok(());
         }
         self.hives.start(&hive_id, job).await?;
         // The hive may have had a worker all along.
-        if self.could_be_served(&want) {
+        if self.scheduler.could_be_served(&want) {
             return Ok(());
         }
         let mut spawn = WorkerSpawn::new(hive_id.clone(), infer.model.clone());
         spawn.device = infer.device.clone().map(protocol::operation::DeviceSelector::Id);
         self.hives.link(&hive_id)?.run(HiveOperation::WorkerSpawn(spawn), job).await?;
         // The hive's feed may be a moment behind the end of its job.
-        let known = self.feed().wait_for(|_| self.could_be_served(&want).then_some(()));
-        let known = tokio::time::timeout(EXIT_REPORT_WAIT, known);
+        let known = tokio::time::timeout(EXIT_REPORT_WAIT, self.scheduler.servable(&want));
         if job.unless_cancelled(known).await?.is_err() {
             tracing::warn!("the new worker is not on the hive's feed yet");
         }
         Ok(())
-    }
-
-    fn could_be_served(&self, want: &Want) -> bool {
-        let now = Instant::now();
-        let fleet: Vec<Candidate> = self.fleet.look(|registry| {
-            registry.workers(now).map(|(record, serving)| Candidate { record, serving }).collect()
-        });
-        want.could_be_served(&fleet)
     }
 }
 

@@ -144,7 +144,8 @@ impl Feed {
     }
 
     /// Looks at the fleet without copying it. `look` must be brief: publishers
-    /// wait meanwhile.
+    /// wait meanwhile, so it must not take a lock that
+    /// a publisher holds.
     pub fn look<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
         look(&lock(&self.inner).fleet)
     }

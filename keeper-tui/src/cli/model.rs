@@ -1,17 +1,10 @@
 //! `model …`: models on the disks of the fleet.
 
-use protocol::{
-    ModelRef,
-    operation::{HiveOperation, ModelDelete, ModelDownload, ModelGet, ModelList, Operation},
+use protocol::operation::{
+    HiveOperation, ModelDelete, ModelDownload, ModelGet, ModelList, Operation,
 };
 
-use super::{
-    Cx, Wanted,
-    args::Model,
-    exit::{Failure, Outcome},
-    operate, plan,
-    question::{Answered, Usually},
-};
+use super::{Cx, Wanted, args::Model, exit::Outcome, operate, plan};
 
 /// `model …`
 pub async fn model(cx: &mut Cx, command: Model) -> Outcome {
@@ -24,7 +17,9 @@ pub async fn model(cx: &mut Cx, command: Model) -> Outcome {
             (ModelGet { hive_id: it.hive, id: it.id, hub: false }.into(), Wanted::Running)
         }
         Model::Delete { model, confirm } => {
-            confirm_delete(cx, &model.id, confirm.as_ref()).await?;
+            // What took an hour to fetch is not deleted by a slip of the hand.
+            let question = format!("Delete the files of {}?", model.id);
+            cx.confirm_delete(&question, &model.id, confirm.as_ref()).await?;
             (ModelDelete { hive_id: model.hive, id: model.id }.into(), Wanted::Running)
         }
         Model::Plan { model, hive, slots, context_length } => {
@@ -32,27 +27,4 @@ pub async fn model(cx: &mut Cx, command: Model) -> Outcome {
         }
     };
     operate(cx, Operation::from(operation), wanted).await
-}
-
-/// What took an hour to fetch is not deleted by a slip of the hand.
-async fn confirm_delete(cx: &mut Cx, id: &ModelRef, confirm: Option<&ModelRef>) -> Outcome<()> {
-    match confirm {
-        Some(confirmed) if confirmed == id => return Ok(()),
-        Some(confirmed) => {
-            let message = format!("--confirm: {confirmed} is not {id}");
-            return Err(Failure::usage(message).with_hint("nothing was deleted").into());
-        }
-        None => {}
-    }
-    let question = format!("Delete the files of {id}?");
-    match cx.ask(&question, Usually::No).await? {
-        Answered::Yes => Ok(()),
-        Answered::No => {
-            Err(Failure::usage("not confirmed").with_hint("nothing was deleted").into())
-        }
-        Answered::Nobody => {
-            let message = format!("deleting {id} needs a confirmation and stdin is not a terminal");
-            Err(Failure::usage(message).with_hint(format!("add --confirm {id}")).into())
-        }
-    }
 }

@@ -1,6 +1,9 @@
 //! Questions to the person at the terminal.
 
-use std::io::{BufRead, IsTerminal};
+use std::{
+    fmt::Display,
+    io::{BufRead, IsTerminal},
+};
 
 use super::{
     Cx,
@@ -28,6 +31,35 @@ pub enum Answered {
 }
 
 impl Cx {
+    /// Lets a deletion go on only if `--confirm` names its target again, or
+    /// the person at the terminal says yes.
+    pub async fn confirm_delete<T: Display + PartialEq>(
+        &mut self,
+        question: &str,
+        id: &T,
+        confirm: Option<&T>,
+    ) -> Outcome<()> {
+        match confirm {
+            Some(confirmed) if confirmed == id => return Ok(()),
+            Some(confirmed) => {
+                let message = format!("--confirm: {confirmed} is not {id}");
+                return Err(Failure::usage(message).with_hint("nothing was deleted").into());
+            }
+            None => {}
+        }
+        match self.ask(question, Usually::No).await? {
+            Answered::Yes => Ok(()),
+            Answered::No => {
+                Err(Failure::usage("not confirmed").with_hint("nothing was deleted").into())
+            }
+            Answered::Nobody => {
+                let message =
+                    format!("deleting {id} needs a confirmation and stdin is not a terminal");
+                Err(Failure::usage(message).with_hint(format!("add --confirm {id}")).into())
+            }
+        }
+    }
+
     /// Asks on stderr. `--yes` has answered already, and without a terminal
     /// nobody can.
     pub async fn ask(&mut self, question: &str, usually: Usually) -> Outcome<Answered> {

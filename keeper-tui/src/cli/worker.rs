@@ -9,10 +9,9 @@ use protocol::{
 use super::{
     Cx, Wanted,
     args::Worker,
-    exit::{Exit, Failure, Outcome},
+    exit::{Exit, Outcome},
     operate,
     output::{Block, Format, Report},
-    question::{Answered, Usually},
 };
 
 /// `worker …`
@@ -23,7 +22,9 @@ pub async fn worker(cx: &mut Cx, command: Worker) -> Outcome {
         Worker::Get { id } => (WorkerGet { hive_id: None, worker_id: id }.into(), Wanted::Running),
         Worker::Logs { id, follow, lines } => return logs(cx, &id, follow, lines).await,
         Worker::Delete { id, confirm } => {
-            confirm_delete(cx, &id, confirm.as_ref()).await?;
+            // What a worker is doing is lost with it.
+            let question = format!("Stop worker {id} and forget it?");
+            cx.confirm_delete(&question, &id, confirm.as_ref()).await?;
             (WorkerDelete { hive_id: None, worker_id: id }.into(), Wanted::Running)
         }
     };
@@ -55,28 +56,5 @@ async fn logs(cx: &mut Cx, id: &WorkerId, follow: bool, lines: u32) -> Outcome {
         }
         let query = LogQuery { after: Some(page.next), follow, ..LogQuery::default() };
         page = queen.worker_logs(id, &query).await?;
-    }
-}
-
-/// What a worker is doing is lost with it, so it is asked for twice.
-async fn confirm_delete(cx: &mut Cx, id: &WorkerId, confirm: Option<&WorkerId>) -> Outcome<()> {
-    match confirm {
-        Some(confirmed) if confirmed == id => return Ok(()),
-        Some(confirmed) => {
-            let message = format!("--confirm: {confirmed} is not {id}");
-            return Err(Failure::usage(message).with_hint("nothing was deleted").into());
-        }
-        None => {}
-    }
-    let question = format!("Stop worker {id} and forget it?");
-    match cx.ask(&question, Usually::No).await? {
-        Answered::Yes => Ok(()),
-        Answered::No => {
-            Err(Failure::usage("not confirmed").with_hint("nothing was deleted").into())
-        }
-        Answered::Nobody => {
-            let message = format!("deleting {id} needs a confirmation and stdin is not a terminal");
-            Err(Failure::usage(message).with_hint(format!("add --confirm {id}")).into())
-        }
     }
 }

@@ -11,10 +11,13 @@ use protocol::{
 };
 use tokio::sync::watch;
 
-use crate::phase::{Phase, Phases};
+use crate::{
+    generation::Activity,
+    phase::{Phase, Phases},
+};
 
 const EVERY: Duration = Duration::from_secs(30);
-/// While tokens flow their rate is news, and so is that it has become none.
+/// While a slot is busy the rate is news, and afterwards that it fades.
 const EVERY_WHILE_GENERATING: Duration = Duration::from_secs(2);
 /// Changes in quick succession are told together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -48,7 +51,7 @@ pub async fn beat(queen: Daemon, about: About, phases: Phases, shutdown: Shutdow
         number += 1;
         let heartbeat = heartbeat(&about, &phases, number);
         let pause = match queen.heartbeat(&heartbeat).await {
-            Ok(_) if heartbeat.details.tokens_per_second.is_some() => EVERY_WHILE_GENERATING,
+            Ok(_) if is_generating(&heartbeat.details) => EVERY_WHILE_GENERATING,
             Ok(_) => EVERY,
             Err(error) => {
                 if error.api().is_some_and(|api| api.code == ErrorCode::StaleIncarnation) {
@@ -70,15 +73,19 @@ pub async fn beat(queen: Daemon, about: About, phases: Phases, shutdown: Shutdow
     }
 }
 
-/// Resolves when the number of requests changes; never while there is no
-/// generator.
-async fn moved(activity: &mut Option<watch::Receiver<usize>>) {
+/// Resolves when a request comes, gets its slot or ends; never while there is
+/// no generator.
+async fn moved(activity: &mut Option<watch::Receiver<Activity>>) {
     if let Some(activity) = activity
         && activity.changed().await.is_ok()
     {
         return;
     }
     std::future::pending().await
+}
+
+fn is_generating(details: &HeartbeatDetails) -> bool {
+    details.slots_busy.is_some_and(|busy| busy > 0) || details.tokens_per_second.is_some()
 }
 
 fn heartbeat(about: &About, phases: &Phases, number: u64) -> Heartbeat {

@@ -190,7 +190,7 @@ async fn idle(phases: Phases) {
     if let Ok(generator) = phases.generator() {
         let mut activity = generator.activity();
         // A generator that is gone works on nothing.
-        let _ = activity.wait_for(|active| *active == 0).await;
+        let _ = activity.wait_for(generation::Activity::is_idle).await;
     }
 }
 

@@ -36,6 +36,7 @@ use protocol::{
     operation::Target,
 };
 use serde_json::Value;
+use tokio::{sync::OwnedMutexGuard, task::JoinError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -126,7 +127,7 @@ struct Live {
     log: Arc<JobLog>,
     cancel: CancellationToken,
     /// One publisher at a time: numbers are given and committed in order.
-    publishing: tokio::sync::Mutex<()>,
+    publishing: Arc<tokio::sync::Mutex<()>>,
     accepted_at: Instant,
 }
 
@@ -209,7 +210,7 @@ impl Jobs {
         let live = Arc::new(Live {
             log: Arc::new(JobLog::new(record.clone())),
             cancel: CancellationToken::new(),
-            publishing: tokio::sync::Mutex::default(),
+            publishing: Arc::default(),
             accepted_at: Instant::now(),
         });
         self.shared.change_live(|running| running.insert(id.clone(), Arc::clone(&live)));
@@ -466,7 +467,18 @@ impl JobHandle {
         if events.is_empty() {
             return;
         }
-        let _publishing = self.live.publishing.lock().await;
+        let turn = self.turn().await;
+        let job = self.clone();
+        whole(turn, async move { job.publish(events).await }).await;
+    }
+
+    /// The turn to write. Taken by the caller itself, so that the end of the
+    /// job comes after everything that was begun before it.
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.live.publishing).lock_owned().await
+    }
+
+    async fn publish(&self, mut events: Vec<JobEvent>) {
         let log = &self.live.log;
         let first = log.last_event() + 1;
         if first + events.len() as u64 > EVENTS_MAX {
@@ -537,7 +549,7 @@ impl JobHandle {
     }
 
     async fn set_state(&self, state: JobState) {
-        let _publishing = self.live.publishing.lock().await;
+        let turn = self.turn().await;
         let mut record = self.live.log.record();
         if record.state == state {
             return;
@@ -546,26 +558,29 @@ impl JobHandle {
         if state == JobState::Running && record.started_at.is_none() {
             record.started_at = Some(now());
         }
-        self.show(record).await;
+        self.show(turn, record).await;
     }
 
     /// The job turns out to concern this worker.
     pub async fn concerns(&self, target: Target) {
-        let _publishing = self.live.publishing.lock().await;
+        let turn = self.turn().await;
         let mut record = self.live.log.record();
         record.hive_id = target.hive_id.or(record.hive_id);
         record.worker_id = target.worker_id.or(record.worker_id);
         record.model = target.model.or(record.model);
-        self.show(record).await;
+        self.show(turn, record).await;
     }
 
-    /// Commits and shows a record that changed without an event. The caller
-    /// holds the publishing lock.
-    async fn show(&self, record: JobRecord) {
-        let result = self.shared.store.update(record.clone()).await;
-        let _ = self.shared.written(result);
-        self.live.log.append([], record.clone());
-        self.shared.feed.publish(FeedEvent::Job(record.into()));
+    /// Commits and shows a record that changed without an event.
+    async fn show(&self, turn: OwnedMutexGuard<()>, record: JobRecord) {
+        let job = self.clone();
+        whole(turn, async move {
+            let result = job.shared.store.update(record.clone()).await;
+            let _ = job.shared.written(result);
+            job.live.log.append([], record.clone());
+            job.shared.feed.publish(FeedEvent::Job(record.into()));
+        })
+        .await;
     }
 
     async fn interrupted(&self) -> Interruption {
@@ -605,7 +620,7 @@ impl JobHandle {
     }
 
     async fn end(&self, end: End) {
-        let _publishing = self.live.publishing.lock().await;
+        let _turn = self.turn().await;
         let record = ended(self.live.log.record(), &end);
         let result = self.shared.store.end(record.clone(), end.clone()).await;
         let _ = self.shared.written(result);
@@ -616,6 +631,18 @@ impl JobHandle {
         metrics.count(&JOBS, &[operation, ("state", record.state.as_str())]);
         metrics.observe(&JOB_DURATION, &[operation], self.live.accepted_at.elapsed().as_secs_f64());
         self.shared.feed.publish(FeedEvent::Job(record.into()));
+    }
+}
+
+/// Writes in a task of its own: a handler that is dropped at any await must
+/// not leave behind an event that is in the log and was never shown.
+async fn whole(turn: OwnedMutexGuard<()>, write: impl Future<Output = ()> + Send + 'static) {
+    let written = tokio::spawn(async move {
+        write.await;
+        drop(turn);
+    });
+    if let Err(Ok(panic)) = written.await.map_err(JoinError::try_into_panic) {
+        std::panic::resume_unwind(panic);
     }
 }
 

@@ -76,6 +76,22 @@ pub enum Health {
     },
 }
 
+/// The requests that have not ended, by where they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Being computed.
+    pub in_slots: usize,
+    /// Waiting for a slot.
+    pub waiting: usize,
+}
+
+impl Activity {
+    /// Whether there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What a generator is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
@@ -210,9 +226,9 @@ impl Generator {
         self.shared.health.subscribe()
     }
 
-    /// Moves whenever the number of requests that run or wait does.
-    pub fn activity(&self) -> watch::Receiver<usize> {
-        self.shared.active.subscribe()
+    /// Moves whenever a request comes, gets its slot or ends.
+    pub fn activity(&self) -> watch::Receiver<Activity> {
+        self.shared.activity.subscribe()
     }
 
     /// Takes no more requests and waits until the last one has ended.
@@ -222,9 +238,9 @@ impl Generator {
             state.registry.set_health(Health::Draining);
             self.shared.publish(&state);
         }
-        let mut active = self.shared.active.subscribe();
+        let mut activity = self.activity();
         // The sender lives as long as this handle.
-        let _ = active.wait_for(|active| *active == 0).await;
+        let _ = activity.wait_for(Activity::is_idle).await;
     }
 }
 
@@ -243,7 +259,7 @@ struct Shared {
     state: Mutex<State>,
     /// Something has changed that the thread may be waiting for.
     wake: Condvar,
-    active: watch::Sender<usize>,
+    activity: watch::Sender<Activity>,
     health: watch::Sender<Health>,
 }
 
@@ -261,7 +277,7 @@ impl Shared {
         Self {
             state: Mutex::new(State { registry, rate, step_started: None, closed: false }),
             wake: Condvar::new(),
-            active: watch::Sender::new(0),
+            activity: watch::Sender::default(),
             health: watch::Sender::new(Health::Ready),
         }
     }
@@ -283,8 +299,8 @@ impl Shared {
 
     /// Tells those who follow, if there is anything new.
     fn publish(&self, state: &State) {
-        let active = state.registry.active();
-        self.active.send_if_modified(|known| std::mem::replace(known, active) != active);
+        let activity = state.registry.activity();
+        self.activity.send_if_modified(|known| std::mem::replace(known, activity) != activity);
         let health = state.registry.health();
         self.health.send_if_modified(|known| {
             let news = known != health;

@@ -19,7 +19,7 @@ use std::{
 use protocol::{ApiError, ErrorCode, RequestId, deadline::Deadline};
 
 use super::{
-    Health, Limits,
+    Activity, Health, Limits,
     log::{End, RequestLog},
     sequence::Sequence,
 };
@@ -87,9 +87,8 @@ impl Registry {
         self.in_slots
     }
 
-    /// Requests that still take up a slot or a place in the queue.
-    pub(super) fn active(&self) -> usize {
-        self.in_slots + self.waiting.len()
+    pub(super) fn activity(&self) -> Activity {
+        Activity { in_slots: self.in_slots, waiting: self.waiting.len() }
     }
 
     /// Whether one more request may come in, and why not.
@@ -247,7 +246,7 @@ mod tests {
         assert_eq!(error.code, ErrorCode::DeadlineExceeded);
         assert_eq!((registry.in_slots(), registry.waiting()), (1, 0));
         registry.release();
-        assert_eq!(registry.active(), 0);
+        assert!(registry.activity().is_idle());
     }
 
     #[test]

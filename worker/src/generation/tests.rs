@@ -8,7 +8,7 @@ use protocol::{
     inference::{FinishReason, InferenceEvent, InferenceStats, Message, Role, Sampling},
 };
 
-use super::{Cursor, End, Entry, Generator, Health, Limits, Prompt};
+use super::{Activity, Cursor, End, Entry, Generator, Health, Limits, Prompt};
 use crate::engine::scripted::{Fault, FaultKind, Gate, Script};
 
 fn id(name: &str) -> RequestId {
@@ -111,6 +111,19 @@ async fn slots_work_side_by_side() {
     drop(gate);
     assert_eq!(read(one.log.cursor(0)).await.2, End::Done);
     assert_eq!(read(two.log.cursor(0)).await.2, End::Done);
+}
+
+#[tokio::test]
+async fn each_step_of_a_request_is_news_to_those_who_follow() {
+    let (generator, gate) = gated(1, 1);
+    let mut activity = generator.activity();
+    let at = |in_slots, waiting| move |now: &Activity| *now == Activity { in_slots, waiting };
+    submit(&generator, "first");
+    activity.wait_for(at(1, 0)).await.unwrap();
+    submit(&generator, "second");
+    activity.wait_for(at(1, 1)).await.unwrap();
+    drop(gate);
+    activity.wait_for(at(0, 0)).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     engine::scripted::{Gate, Script},
-    generation::{Generator, Limits},
+    generation::{Activity, Generator, Limits},
     phase::{Identity, Phase},
 };
 
@@ -42,7 +42,7 @@ impl Bench {
 
     async fn until_idle(&self) {
         let mut activity = self.generator.activity();
-        activity.wait_for(|active| *active == 0).await.unwrap();
+        activity.wait_for(Activity::is_idle).await.unwrap();
     }
 }
 

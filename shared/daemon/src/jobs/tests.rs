@@ -48,6 +48,16 @@ impl Execute for Script {
                     }
                     Ok(())
                 }
+                "chatter" => {
+                    let talk = async {
+                        for index in 0.. {
+                            job.emit(JobEvent::token("t", index)).await;
+                        }
+                    };
+                    let stopped = job.unless_cancelled(talk).await;
+                    job.narrate("say", "cleaned up").await;
+                    stopped
+                }
                 "panic" => panic!("on purpose"),
                 "deaf" => std::future::pending().await,
                 _ => Err(ApiError::new(ErrorCode::Internal, "it broke\nbadly").into()),
@@ -302,6 +312,24 @@ async fn draining_refuses_new_jobs_and_gives_every_running_one_its_end() {
     let script = Arc::clone(&bench.script);
     let refused = bench.jobs.submit(script, "steps".to_owned(), Submission::default()).await;
     assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
+}
+
+#[tokio::test]
+async fn a_handler_dropped_while_it_writes_leaves_one_log_and_not_two() {
+    let bench = Bench::new().await;
+    for _ in 0..20 {
+        let id = bench.submit("chatter").await;
+        let cancel = async {
+            let talking = async || bench.jobs.get(&id).await.unwrap().last_event > 3;
+            while !talking().await {
+                tokio::task::yield_now().await;
+            }
+            bench.jobs.cancel(&id).await.unwrap();
+        };
+        let (shown, ()) = tokio::join!(bench.stream(&id), cancel);
+        assert!(shown.contains("cleaned up"), "{shown}");
+        assert_eq!(bench.stream(&id).await, shown, "what is stored is what was shown");
+    }
 }
 
 #[tokio::test]

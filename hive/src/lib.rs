@@ -7,6 +7,7 @@
 
 mod devices;
 mod direct;
+pub mod here;
 mod http;
 mod models;
 mod operations;

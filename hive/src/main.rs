@@ -1,31 +1,65 @@
 //! `rbee-hive`: reads what it is told, starts the hive, waits for its end.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use config::{BaseUrl, Config, Nonce, Paths};
-use hive::{KIND, Server, ServerConfig};
+use hive::{KIND, Server, ServerConfig, here};
 use protocol::HiveId;
 
 /// The daemon of one machine: its devices, its models, its workers.
 #[derive(Debug, Parser)]
 #[command(name = "rbee-hive", version)]
 struct Args {
+    #[command(flatten)]
+    serve: Serve,
+    /// Without a command: run here until told to stop.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Serve {
     /// Where to listen; port 0 takes a free one [default: from config.toml, else 127.0.0.1:9000]
     #[arg(long)]
     address: Option<SocketAddr>,
     /// Whom the workers send their heartbeats to [default: the queen of config.toml]
     #[arg(long)]
     queen_url: Option<BaseUrl>,
+    /// The near end of a tunnel to the queen
+    #[arg(long, value_name = "SOCKET")]
+    queen_socket: Option<PathBuf>,
     /// What this machine is called
     #[arg(long, default_value = "localhost")]
     hive_id: HiveId,
 }
 
+/// The hive of this machine as a process.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Start it in the background and wait until it answers
+    Start,
+    /// Stop it, and its workers
+    Stop {
+        /// The workers live on for the next hive
+        #[arg(long)]
+        keep_workers: bool,
+    },
+    /// Say in JSON whether it runs, and where
+    Status,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let Args { serve, command } = Args::parse();
+    let done = match command {
+        None => run(serve).await,
+        Some(Command::Start) => start(&serve).await,
+        Some(Command::Stop { keep_workers }) => stop(keep_workers).await,
+        Some(Command::Status) => status(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
@@ -34,12 +68,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: Serve) -> anyhow::Result<()> {
     let paths = Paths::from_env()?;
     let config = Config::load(&paths)?;
     let mut server = ServerConfig::new(paths, &config)?;
     server.hive_id = args.hive_id;
     server.nonce = Nonce::from_env();
+    server.queen_socket = args.queen_socket;
     if let Some(queen_url) = args.queen_url {
         server.queen_url = queen_url;
     }
@@ -66,6 +101,30 @@ async fn run(args: Args) -> anyhow::Result<()> {
     ));
     server.asked_or_signalled().await.context("cannot wait for signals")?;
     server.close().await;
+    Ok(())
+}
+
+async fn start(args: &Serve) -> anyhow::Result<()> {
+    let paths = Paths::from_env()?;
+    let mut words = vec!["--hive-id".to_owned(), args.hive_id.to_string()];
+    words.extend(args.address.iter().flat_map(|it| ["--address".to_owned(), it.to_string()]));
+    words.extend(args.queen_url.iter().flat_map(|it| ["--queen-url".to_owned(), it.to_string()]));
+    let socket = args.queen_socket.iter().map(|it| it.display().to_string());
+    words.extend(socket.flat_map(|it| ["--queen-socket".to_owned(), it]));
+    say(&here::start(&paths, words).await?);
+    Ok(())
+}
+
+async fn stop(keep_workers: bool) -> anyhow::Result<()> {
+    let paths = Paths::from_env()?;
+    let config = Config::load(&paths)?;
+    say(&here::stop(&paths, &config, keep_workers).await?);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is the answer")]
+fn status() -> anyhow::Result<()> {
+    println!("{}", here::status(&Paths::from_env()?)?);
     Ok(())
 }
 

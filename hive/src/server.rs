@@ -56,10 +56,14 @@ pub struct ServerConfig {
     pub address: SocketAddr,
     /// Whom its workers send their heartbeats to.
     pub queen_url: BaseUrl,
+    /// The near end of the tunnel to her, where there is one.
+    pub queen_socket: Option<PathBuf>,
     /// Which launch this is.
     pub nonce: Nonce,
-    /// What callers must show.
+    /// What callers must show, the workers' as well.
     pub token: Option<SecretString>,
+    /// Where that is written, for the workers.
+    pub token_file: Option<PathBuf>,
     /// The first port that a worker tries.
     pub worker_ports_first: u16,
     /// How long a worker may finish its work when it is told to stop.
@@ -80,8 +84,10 @@ impl ServerConfig {
             hive_id: HiveId::localhost(),
             address: config.hive.address,
             queen_url: BaseUrl::from(config.queen.address),
+            queen_socket: None,
             nonce: Nonce::fresh(),
             token,
+            token_file: config.hive.token_file.clone(),
             worker_ports_first: config.hive.worker_ports_first,
             worker_drain: config.hive.worker_drain,
             retention: Retention::default(),
@@ -195,6 +201,9 @@ impl Server {
             hive_id: config.hive_id.clone(),
             paths: config.paths,
             queen_url: config.queen_url,
+            queen_socket: config.queen_socket,
+            token: config.token.clone(),
+            token_file: config.token_file,
             ports_first: config.worker_ports_first,
         };
         let workers =
@@ -281,6 +290,7 @@ fn record(id: &HiveId, local_addr: SocketAddr) -> HiveRecord {
         version: Some(daemon::build::VERSION.to_owned()),
         last_seen_at: Some(daemon::now()),
         reason: None,
+        link: None,
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use daemon::{feed::Feed, shutdown::Shutdown};
 use protocol::{
     ApiError, HiveId,
-    fleet::{FeedEvent, Fleet, Heartbeat},
+    fleet::{FeedEvent, Fleet, Heartbeat, LinkRecord},
 };
 
 use self::registry::Registry;
@@ -75,6 +75,16 @@ impl FleetHandle {
     /// The machine's feed broke or did not come about.
     pub fn hive_unreachable(&self, id: &HiveId, reason: &str) {
         self.change(|registry| registry.hive_unreachable(id, reason));
+    }
+
+    /// What became of the ssh connection to the machine.
+    pub fn hive_link(&self, id: &HiveId, link: Option<LinkRecord>) {
+        self.change(|registry| registry.hive_link(id, link));
+    }
+
+    /// The machine is none of ours any more.
+    pub fn hive_gone(&self, id: &HiveId) {
+        self.change(|registry| registry.hive_gone(id));
     }
 
     /// A worker says that it lives.

@@ -30,15 +30,16 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use self::{capabilities::Notebook, local::LocalMachine, remote::RemoteHive};
+pub(crate) use self::remote::RemoteHive;
+use self::{capabilities::Notebook, local::LocalMachine};
 pub use self::{
     capabilities::Refreshed,
-    link::{HiveLink, News, list},
+    link::{HiveLink, News, list, worker_at},
 };
 use crate::fleet::FleetHandle;
 
-/// Why a hive that is configured for ssh is offline.
-const OVER_SSH: &str = "reached over ssh, which this version cannot do yet";
+/// Why a machine that is configured for ssh is offline.
+const NOT_INSTALLED: &str = "no hive is installed there";
 
 /// All hives the queen knows, and their links. Cheap to clone.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ impl Hives {
                 }
                 Reach::Ssh(target) => {
                     hives.shared.fleet.hive_at(id, &target.to_string());
-                    hives.shared.fleet.hive_out_of_reach(id, OVER_SSH);
+                    hives.shared.fleet.hive_out_of_reach(id, NOT_INSTALLED);
                 }
             }
         }
@@ -105,8 +106,56 @@ impl Hives {
         Ok(hives)
     }
 
+    /// There is no way to the machine now. One whose hive was reached before
+    /// is judged by its feed, which breaks by itself.
+    pub(crate) fn unreachable(&self, id: &HiveId, reason: &str) {
+        if !self.links().contains_key(id) {
+            self.shared.fleet.hive_out_of_reach(id, reason);
+        }
+    }
+
+    /// The machine is there and its hive does not run.
+    pub(crate) fn is_not_running(&self, id: &HiveId) {
+        if let Some(link) = self.links().remove(id) {
+            link.stop_following.cancel();
+        }
+        self.shared.fleet.hive_stopped(id);
+    }
+
+    /// The machine is none of ours any more.
+    pub(crate) fn forget(&self, id: &HiveId) {
+        self.is_not_running(id);
+        self.shared.fleet.hive_gone(id);
+    }
+
+    /// A machine of the files where nothing is installed any more.
+    pub(crate) fn not_installed(&self, id: &HiveId) {
+        self.is_not_running(id);
+        self.shared.fleet.hive_out_of_reach(id, NOT_INSTALLED);
+    }
+
+    /// Waits until the hive's feed is live.
+    pub(crate) async fn until_ready(
+        &self,
+        id: &HiveId,
+        job: &JobHandle,
+    ) -> Result<HiveRecord, Failure> {
+        let live = self.shared.fleet.feed().wait_for(|fleet| {
+            fleet.hives.get(id).filter(|hive| hive.state == HiveState::Ready).cloned()
+        });
+        let live = tokio::time::timeout(local::START_TIMEOUT, job.unless_cancelled(live)).await;
+        match live {
+            Ok(record) => record,
+            Err(_) => Err(ApiError::new(
+                ErrorCode::HiveUnreachable,
+                format!("hive '{id}' runs but its feed does not come"),
+            )
+            .into()),
+        }
+    }
+
     /// Follows the hive's feed from now on.
-    fn connect(&self, hive: Arc<dyn HiveLink>) {
+    pub(crate) fn connect(&self, hive: Arc<dyn HiveLink>) {
         let id = hive.id().clone();
         self.shared.fleet.hive_at(&id, hive.url());
         self.shared.fleet.hive_starting(&id);
@@ -131,10 +180,12 @@ impl Hives {
             return Ok(Arc::clone(&link.hive));
         }
         let record = self.record(id)?;
-        if let Some(reason) = record.reason.filter(|reason| reason == OVER_SSH) {
+        if record.link.is_some() || record.reason.as_deref() == Some(NOT_INSTALLED) {
+            let reason = record.reason.unwrap_or_else(|| "it is being connected".to_owned());
+            let verb = if reason == NOT_INSTALLED { "install" } else { "doctor" };
             let message = format!("hive '{id}' cannot be reached: {reason}");
             return Err(ApiError::new(ErrorCode::HiveUnreachable, message)
-                .with_hint("give it a Url in hives.conf, such as that of an ssh tunnel"));
+                .with_hint(format!("rbee-keeper hive {verb} {id}")));
         }
         Err(ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}' is not running"))
             .with_hint(format!("rbee-keeper hive start {id}")))
@@ -202,23 +253,15 @@ impl Hives {
                 }
             }
         };
-        let live = self.shared.fleet.feed().wait_for(|fleet| {
-            fleet.hives.get(id).filter(|hive| hive.state == HiveState::Ready).cloned()
-        });
-        let live = tokio::time::timeout(local::START_TIMEOUT, job.unless_cancelled(live)).await;
-        match live {
-            Ok(record) => {
-                let record = record?;
-                job.narrate("hive_start", format!("hive '{id}' is ready at {}", record.url)).await;
-                Ok(record)
+        let live = self.until_ready(id, job).await.map_err(|failure| match failure {
+            Failure::Error(error) => {
+                let log = self.shared.local.log_file();
+                error.with_hint(format!("it answers at {url}; its log: {}", log.display())).into()
             }
-            Err(_) => Err(ApiError::new(
-                ErrorCode::HiveUnreachable,
-                format!("hive '{id}' runs at {url} but its feed does not come"),
-            )
-            .with_hint(format!("its log: {}", self.shared.local.log_file().display()))
-            .into()),
-        }
+            Failure::Cancelled => Failure::Cancelled,
+        })?;
+        job.narrate("hive_start", format!("hive '{id}' is ready at {}", live.url)).await;
+        Ok(live)
     }
 
     /// The address of the hive of this machine, if it runs; one that somebody

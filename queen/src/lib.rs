@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! keeper ──▶ http ──▶ operations ──▶ hives ──▶ rbee-hive
+//!                        │  └─▶ machines ─┘ (over ssh)
 //!                        │   └─────▶ scheduler ──▶ llm-worker-rbee
 //!                        ▼                 ▲
 //!                 jobs, feed ◀── fleet ◀───┘ heartbeats, hive feeds
@@ -11,6 +12,7 @@
 pub mod fleet;
 pub mod hives;
 pub mod http;
+pub mod machines;
 pub mod operations;
 pub mod scheduler;
 pub mod server;

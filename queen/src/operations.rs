@@ -11,8 +11,8 @@ use daemon::{
 };
 use futures::future::BoxFuture;
 use protocol::{
-    ApiError, ErrorCode,
-    fleet::Snapshot,
+    ApiError,
+    fleet::{HiveRecord, Snapshot},
     operation::{Operation, QueenOperation, Target},
 };
 use serde_json::json;
@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::{
     fleet::FleetHandle,
     hives::{Hives, Refreshed},
+    machines::Machines,
     scheduler::SchedulerHandle,
 };
 
@@ -27,6 +28,7 @@ use crate::{
 pub struct Operations {
     fleet: FleetHandle,
     hives: Hives,
+    machines: Machines,
     scheduler: SchedulerHandle,
     /// Held while the demo model's worker is being made, so that it is made
     /// once.
@@ -35,8 +37,13 @@ pub struct Operations {
 
 impl Operations {
     /// With everything an operation may need.
-    pub fn new(fleet: FleetHandle, hives: Hives, scheduler: SchedulerHandle) -> Self {
-        Self { fleet, hives, scheduler, provisioning: tokio::sync::Mutex::default() }
+    pub fn new(
+        fleet: FleetHandle,
+        hives: Hives,
+        machines: Machines,
+        scheduler: SchedulerHandle,
+    ) -> Self {
+        Self { fleet, hives, machines, scheduler, provisioning: tokio::sync::Mutex::default() }
     }
 
     fn feed(&self) -> &Feed {
@@ -49,9 +56,14 @@ impl Execute for Operations {
 
     fn parse(&self, body: &[u8]) -> Result<Operation, ApiError> {
         let operation = Operation::parse(body)?;
-        refuse_unsupported(&operation)?;
-        if let Operation::Queen(QueenOperation::Infer(infer)) = &operation {
-            self.scheduler.room(&infer::want(infer))?;
+        match &operation {
+            Operation::Queen(QueenOperation::Infer(infer)) => {
+                self.scheduler.room(&infer::want(infer))?;
+            }
+            Operation::Queen(QueenOperation::SshTest(it)) => self.machines.check_test(it)?,
+            Operation::Queen(QueenOperation::HiveInstall(it)) => self.machines.check_install(it)?,
+            Operation::Queen(QueenOperation::HiveUpdate(it)) => self.machines.check_update(it)?,
+            _ => {}
         }
         Ok(operation)
     }
@@ -69,23 +81,6 @@ impl Execute for Operations {
     }
 }
 
-/// Refused at the POST, never a line later in the stream.
-fn refuse_unsupported(operation: &Operation) -> Result<(), ApiError> {
-    use QueenOperation::{HiveInstall, HiveUninstall, HiveUpdate, SshTest};
-    match operation {
-        Operation::Queen(SshTest(_) | HiveInstall(_) | HiveUninstall(_) | HiveUpdate(_)) => {
-            Err(ApiError::new(
-                ErrorCode::UnsupportedOperation,
-                format!(
-                    "this version cannot do `{}`: it manages its own machine only",
-                    operation.name()
-                ),
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Operations {
     async fn carry_out(&self, operation: Operation, job: &JobHandle) -> Result<(), Failure> {
         let operation = match operation {
@@ -98,17 +93,15 @@ impl Operations {
             QueenOperation::HiveGet(it) => self.hive_get(&it.alias, job).await,
             QueenOperation::HiveStatus(it) => self.hive_get(&it.alias, job).await,
             QueenOperation::HiveStart(it) => self.hive_start(&it.alias, job).await,
-            QueenOperation::HiveStop(it) => self.hives.stop(&it.alias, job).await,
+            QueenOperation::HiveStop(it) => self.hive_stop(&it.alias, job).await,
+            QueenOperation::SshTest(it) => self.machines.test(it, job).await,
+            QueenOperation::HiveInstall(it) => self.machines.install(it, job).await,
+            QueenOperation::HiveUpdate(it) => self.machines.update(it, job).await,
+            QueenOperation::HiveUninstall(it) => self.machines.uninstall(it, job).await,
             QueenOperation::HiveRefreshCapabilities(it) => {
                 self.hive_refresh_capabilities(&it.alias, job).await
             }
             QueenOperation::Infer(infer) => self.infer(*infer, job).await,
-            // Refused at the POST.
-            other => Err(ApiError::new(
-                ErrorCode::UnsupportedOperation,
-                format!("this version cannot do `{}`", other.name()),
-            )
-            .into()),
         }
     }
 
@@ -139,9 +132,28 @@ impl Operations {
     }
 
     async fn hive_start(&self, id: &protocol::HiveId, job: &JobHandle) -> Result<(), Failure> {
-        let hive = self.hives.start(id, job).await?;
+        let hive = self.start_hive(id, job).await?;
         job.result(format!("hive '{id}' is ready"), json!({ "hive": hive })).await;
         Ok(())
+    }
+
+    /// Starts a hive wherever it is, if it does not run.
+    async fn start_hive(
+        &self,
+        id: &protocol::HiveId,
+        job: &JobHandle,
+    ) -> Result<HiveRecord, Failure> {
+        match self.machines.has(id) {
+            true => self.machines.start(id, job).await,
+            false => self.hives.start(id, job).await,
+        }
+    }
+
+    async fn hive_stop(&self, id: &protocol::HiveId, job: &JobHandle) -> Result<(), Failure> {
+        match self.machines.has(id) {
+            true => self.machines.stop(id, job).await,
+            false => self.hives.stop(id, job).await,
+        }
     }
 
     async fn hive_refresh_capabilities(

@@ -26,6 +26,7 @@ use crate::{
     fleet::FleetHandle,
     hives::Hives,
     http::{self, KeepHives},
+    machines::Machines,
     operations::Operations,
     scheduler::SchedulerHandle,
 };
@@ -77,6 +78,7 @@ pub struct Server {
     http: HttpServer,
     jobs: Jobs,
     hives: Hives,
+    machines: Machines,
     tasks: TaskTracker,
     shutdown: Shutdown,
     keep_hives: KeepHives,
@@ -109,6 +111,8 @@ impl Server {
         let hives =
             Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone(), hive_token)
                 .map_err(StartError::Hive)?;
+        let machines =
+            Machines::new(fleet.clone(), hives.clone(), &config, &dir).map_err(StartError::Hive)?;
         let waiting_max = usize::try_from(config.queen.queue_limit).unwrap_or(usize::MAX);
         let scheduler = SchedulerHandle::new(fleet.clone(), waiting_max);
 
@@ -119,7 +123,8 @@ impl Server {
         tasks.spawn(prune(jobs.clone(), retention, shutdown.clone()));
         tasks.close();
 
-        let operations = Arc::new(Operations::new(fleet.clone(), hives.clone(), scheduler));
+        let operations =
+            Arc::new(Operations::new(fleet.clone(), hives.clone(), machines.clone(), scheduler));
         let router =
             http::router(&jobs, operations, &feed, fleet, shutdown.clone(), keep_hives.clone());
         let router = feed.metrics().watch(Door::new(token.as_ref()).guard(router));
@@ -127,7 +132,7 @@ impl Server {
         instance.publish(local_addr)?;
         tracing::info!(%local_addr, "the queen serves");
         let drain = config.queen.drain;
-        Ok(Self { http, jobs, hives, tasks, shutdown, keep_hives, drain, instance })
+        Ok(Self { http, jobs, hives, machines, tasks, shutdown, keep_hives, drain, instance })
     }
 
     /// Where she listens.
@@ -146,6 +151,7 @@ impl Server {
         self.shutdown.ask();
         self.jobs.drain(self.drain).await;
         self.hives.leave_local(self.keep_hives.is_set()).await;
+        self.machines.close();
         self.hives.close().await;
         self.tasks.wait().await;
         self.http.close(STREAMS_GRACE).await;

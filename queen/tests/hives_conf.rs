@@ -41,7 +41,7 @@ async fn a_hive_behind_ssh_is_listed_with_the_plain_reason_why_it_is_offline() {
     let attic = snapshot.hives.iter().find(|hive| hive.id.as_str() == "attic").unwrap();
     assert_eq!((attic.state, attic.url.as_str()), (HiveState::Offline, "ssh://ada@10.0.0.7"));
     let reason = attic.reason.as_deref().unwrap();
-    assert_eq!(reason, "reached over ssh, which this version cannot do yet");
+    assert_eq!(reason, "no hive is installed there");
 
     let refresh = HiveRefreshCapabilities { alias: "attic".parse().unwrap() };
     let operation = Operation::Queen(QueenOperation::from(refresh));
@@ -49,7 +49,8 @@ async fn a_hive_behind_ssh_is_listed_with_the_plain_reason_why_it_is_offline() {
     let mut stream = queen.follow(&job, 0);
     while stream.next_item().await.is_some() {}
     let error = queen.job(&job).await.unwrap().error.unwrap();
-    assert!(error.message.contains("reached over ssh"), "{error}");
+    assert!(error.message.contains("no hive is installed there"), "{error}");
+    assert_eq!(error.hint.as_deref(), Some("rbee-keeper hive install attic"));
     server.close().await;
 }
 

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Script, api};
+use crate::{PATIENCE, Script, api, machine};
 
 /// The operator's program and the daemons.
 const PROGRAMS: [&str; 4] = ["rbee-keeper", "queen-rbee", "rbee-hive", "llm-worker-rbee"];
@@ -94,6 +94,22 @@ impl Cluster {
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }
 
+    /// What is looked for here first is found instead of the system's own.
+    pub fn path_dir(&self) -> PathBuf {
+        self.root.path().join("path")
+    }
+
+    /// Puts a shell script where it is found instead of the system's program.
+    pub fn stand_in(&self, program: &str, script: &str) -> anyhow::Result<()> {
+        fs::create_dir_all(self.path_dir())?;
+        machine::executable(&self.path_dir().join(program), script)
+    }
+
+    /// The home folder of its user.
+    pub fn home(&self) -> &Path {
+        self.root.path()
+    }
+
     /// Where its files are.
     pub fn paths(&self) -> &Paths {
         &self.paths
@@ -110,7 +126,7 @@ impl Cluster {
         let mut command = Command::new(self.bin.join(program));
         command
             .env_clear()
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path_dir().display()))
             .env("HOME", self.root.path())
             .env("LANG", "C.UTF-8")
             .envs(self.environment());

@@ -6,6 +6,7 @@
 //!    │  submit, read, raw        the documented wire, without our own client
 //!    │  record, processes, kill  the processes, each by what its record says
 //!    └─ Drop                     ends all of it, and fails if anything is left
+//! Machine    another machine: a real sshd on loopback with a home folder of its own
 //! Script     what a worker says, how fast, and how it breaks
 //! Terminal   the dashboard on a terminal that a test can read
 //! wait_for   a condition, never a duration
@@ -16,6 +17,7 @@
 mod api;
 mod cluster;
 mod keeper;
+mod machine;
 mod processes;
 mod script;
 mod terminal;
@@ -25,6 +27,7 @@ mod wait;
 pub use api::Answer;
 pub use cluster::{Cluster, Setup};
 pub use keeper::{Following, Output};
+pub use machine::{Machine, MachineSetup};
 pub use processes::Daemon;
 pub use script::Script;
 pub use terminal::Terminal;

@@ -82,6 +82,12 @@ impl Cluster {
         workers.filter(|(_, program)| program == DAEMONS[2]).map(|(pid, _)| pid).collect()
     }
 
+    /// The ssh processes of its daemons.
+    pub fn ssh_pids(&self) -> Vec<u32> {
+        let pids = procfs::pids().unwrap_or_default().into_iter();
+        pids.filter(|pid| self.owns(*pid) && program(*pid).as_deref() == Some("ssh")).collect()
+    }
+
     /// Two processes that take themselves for the same worker would answer for
     /// the same slots.
     pub(crate) fn is_at_most_one_worker_per_slot(&self) -> anyhow::Result<()> {
@@ -108,7 +114,7 @@ impl Cluster {
 }
 
 /// The file name of the program that a live process runs.
-fn program(pid: u32) -> Option<String> {
+pub(crate) fn program(pid: u32) -> Option<String> {
     procfs::stat(pid).filter(|stat| !stat.has_ended())?;
     Some(arguments(pid).first()?.rsplit('/').next().unwrap_or_default().to_owned())
 }

@@ -64,6 +64,12 @@ struct Args {
     /// Whom to send heartbeats.
     #[arg(long, value_name = "URL")]
     queen_url: Option<String>,
+    /// The near end of the tunnel to the queen, where there is one.
+    #[arg(long, value_name = "SOCKET", requires = "queen_url")]
+    queen_socket: Option<PathBuf>,
+    /// The token that callers must show.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Where the worker's record, lock and log are.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -122,6 +128,12 @@ async fn serve(args: Args, model_bytes: Option<u64>, loader: Loader) -> anyhow::
         slots: usize::from(args.slots),
         context_length: args.context_length,
     };
+    let token = args.token_file.as_deref().map(config::read_token).transpose()?;
+    let queen_token = match &args.queen_socket {
+        // The far end knows this machine by the machine's own token.
+        Some(_) => token.clone(),
+        None => queen_token(args.queen_url.is_some())?,
+    };
     let server = Server::start(ServerConfig {
         identity: Identity { worker_id: worker_id.clone(), incarnation: args.incarnation },
         hive_id: args.hive_id,
@@ -129,8 +141,10 @@ async fn serve(args: Args, model_bytes: Option<u64>, loader: Loader) -> anyhow::
         device: args.device,
         data_dir,
         port_first: args.port_first,
-        queen_token: queen_token(args.queen_url.is_some())?,
+        queen_token,
         queen_url: args.queen_url,
+        queen_socket: args.queen_socket,
+        token,
         nonce: Nonce::from_env(),
         leave_without_hive: args.leave_without_hive.map(Duration::from_secs),
         model_bytes,

@@ -63,8 +63,12 @@ pub struct ServerConfig {
     pub port_first: u16,
     /// Whom to tell that it lives; nobody, when a person runs it by hand.
     pub queen_url: Option<String>,
+    /// The near end of the tunnel to her, where there is one.
+    pub queen_socket: Option<PathBuf>,
     /// What the queen asks of her callers.
     pub queen_token: Option<SecretString>,
+    /// What callers must show.
+    pub token: Option<SecretString>,
     /// Who launched it.
     pub nonce: Nonce,
     /// How long it does without a hive; for ever, when a person runs it by
@@ -117,7 +121,7 @@ impl Server {
         let contact = Contact::default();
         let numbers = Metrics::new();
         let router = http::router(phases.clone(), shutdown.clone(), contact.clone(), &numbers);
-        let router = numbers.watch(Door::new(None).guard(router));
+        let router = numbers.watch(Door::new(config.token.as_ref()).guard(router));
         let http = HttpServer::serve(listener, router)?;
         instance.publish(local_addr)?;
 
@@ -129,9 +133,14 @@ impl Server {
                 device: config.device,
                 url: format!("http://{local_addr}"),
             };
-            let beat =
-                heartbeat::beat(queen.named("queen"), about, phases.clone(), shutdown.clone());
-            tasks.spawn(beat);
+            let mut queen = queen.named("queen");
+            if let Some(token) = config.queen_token {
+                queen = queen.with_token(token);
+            }
+            if let Some(socket) = config.queen_socket {
+                queen = queen.through_socket(socket);
+            }
+            tasks.spawn(heartbeat::beat(queen, about, phases.clone(), shutdown.clone()));
         }
         if let Some(limit) = config.leave_without_hive {
             let phases = phases.clone();

@@ -205,6 +205,9 @@ impl Attendant {
     async fn drain(&self, held: &mut Held) -> Option<Exit> {
         let dir = self.launcher.dir(&self.spec.id);
         let asked = match listening(&dir, self.spec.nonce).map(|url| daemon_at(&url)) {
+            Some(Ok(worker)) if let Some(token) = &self.launcher.token => {
+                worker.with_token(token.clone()).shutdown(&[]).await.is_ok()
+            }
             Some(Ok(worker)) => worker.shutdown(&[]).await.is_ok(),
             _ => false,
         };

@@ -15,6 +15,7 @@ use protocol::{
     DeviceId, HiveId, Timestamp, WorkerId,
     fleet::{WorkerRecord, WorkerState},
 };
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
 use super::{Spec, logs::LogFiles};
@@ -42,6 +43,10 @@ pub(crate) struct Launcher {
     pub(crate) hive_id: HiveId,
     pub(crate) paths: Paths,
     pub(crate) queen_url: BaseUrl,
+    pub(crate) queen_socket: Option<PathBuf>,
+    /// What a worker's callers must show, and where it reads that.
+    pub(crate) token: Option<SecretString>,
+    pub(crate) token_file: Option<PathBuf>,
     pub(crate) ports_first: u16,
 }
 
@@ -139,6 +144,12 @@ impl Launcher {
         }
         arg("incarnation", spec.incarnation.to_string());
         arg("queen-url", self.queen_url.to_string());
+        if let Some(socket) = &self.queen_socket {
+            arg("queen-socket", socket.display().to_string());
+        }
+        if let Some(file) = &self.token_file {
+            arg("token-file", file.display().to_string());
+        }
         arg("data-dir", self.dir(&spec.id).display().to_string());
         arg("port-first", self.ports_first.to_string());
         arg("leave-without-hive", LEAVE_WITHOUT_HIVE.as_secs().to_string());
@@ -275,6 +286,9 @@ pub(crate) mod tests {
                 cache_dir: dir.join("cache"),
             },
             queen_url: "http://127.0.0.1:8500".parse().unwrap(),
+            queen_socket: None,
+            token: None,
+            token_file: None,
             ports_first: 9300,
         }
     }

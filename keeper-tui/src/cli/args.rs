@@ -4,10 +4,10 @@
 //! refused here with the flag's name, and the same rules hold as at the
 //! queen's door.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
-use config::BaseUrl;
+use config::{BaseUrl, SshTarget};
 use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
     inference::{Message, Role},
@@ -148,6 +148,87 @@ pub enum Hive {
     List,
     /// What is known of a machine
     Get(Alias),
+    /// The machines that ~/.ssh/config names
+    Discover,
+    /// Whether a machine can be reached over ssh and used
+    SshTest(Reach),
+    /// Put a hive on a machine over ssh, and start it
+    Install {
+        /// Which machine, and how it is reached
+        #[command(flatten)]
+        reach: Reach,
+        /// The folder with the programs for that machine [default: this build's]
+        #[arg(long, value_name = "DIR")]
+        binary_path: Option<PathBuf>,
+    },
+    /// Replace the programs on a machine; its workers go on
+    Update {
+        /// The machine
+        #[arg(value_name = "ALIAS")]
+        alias: HiveId,
+        /// The folder with the programs for that machine [default: this build's]
+        #[arg(long, value_name = "DIR")]
+        binary_path: Option<PathBuf>,
+        /// Also when they are older than those that are there
+        #[arg(long)]
+        allow_downgrade: bool,
+    },
+    /// Whether an installed hive is well, step by step
+    Doctor {
+        /// The machine
+        #[arg(value_name = "ALIAS")]
+        alias: HiveId,
+    },
+    /// Take a machine's hive away; its models stay
+    Uninstall {
+        /// The machine
+        #[arg(value_name = "ALIAS")]
+        alias: HiveId,
+        /// The models go as well
+        #[arg(long)]
+        purge: bool,
+        /// The machine's alias once more, which answers the question
+        #[arg(long, value_name = "ALIAS")]
+        confirm: Option<HiveId>,
+    },
+}
+
+/// A machine that is reached over ssh.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// An alias of hives.conf, a host of ~/.ssh/config, or [user@]host[:port]
+    #[arg(value_name = "MACHINE")]
+    pub machine: Machine,
+    /// Where it is, if the alias does not say
+    #[arg(long, value_name = "[USER@]HOST[:PORT]")]
+    pub ssh: Option<SshTarget>,
+    /// Accept its host key if this is the key's fingerprint
+    #[arg(long, value_name = "SHA256:…")]
+    pub host_key: Option<String>,
+}
+
+/// What a machine is called, and where it is if that says more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The alias it has or gets.
+    pub alias: HiveId,
+    /// `[user@]host[:port]`, when it is more than an alias.
+    pub target: Option<SshTarget>,
+}
+
+impl FromStr for Machine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(alias) = text.parse() {
+            return Ok(Self { alias, target: None });
+        }
+        let target: SshTarget = text
+            .parse()
+            .map_err(|error| format!("must be an alias or [user@]host[:port]; that {error}"))?;
+        let alias = target.alias().ok_or("this address is no alias: give it one, and --ssh")?;
+        Ok(Self { alias, target: Some(target) })
+    }
 }
 
 /// Which machine.
@@ -551,6 +632,12 @@ mod tests {
             "hive status",
             "hive list -o wide",
             "hive get attic",
+            "hive discover",
+            "hive ssh-test ada@gpu-1:2222",
+            "hive install gpu-1 --ssh ada@10.0.0.7 --binary-path /opt/rbee --host-key SHA256:abc",
+            "hive update gpu-1 --allow-downgrade",
+            "hive doctor gpu-1",
+            "hive uninstall gpu-1 --purge --confirm gpu-1",
             "worker spawn --model demo",
             "worker spawn --model org/repo:Q4_K_M --hive attic --device GPU-0 --worker cuda --slots 4 --context-length 4096",
             "worker spawn --model demo --device 0",
@@ -584,6 +671,9 @@ mod tests {
             ("worker spawn --model tinyllama", "--model", "`org/repo`"),
             ("worker spawn --model demo --device TPU", "--device", "`GPU-0`"),
             ("hive get -- -oProxyCommand=x", "[ALIAS]", "host alias"),
+            ("hive install -- -oProxyCommand=x", "<MACHINE>", "[user@]host[:port]"),
+            ("hive install box;id", "<MACHINE>", "host name"),
+            ("hive install box --ssh ada@-box", "--ssh", "host name"),
             ("status --queen localhost", "--queen", "http://127.0.0.1:8500"),
             ("status --timeout soon", "--timeout", "30s"),
             ("job list --state gone", "--state", "cancelled"),

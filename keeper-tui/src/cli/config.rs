@@ -119,9 +119,11 @@ fn settings(reach: &Reach) -> Vec<String> {
             token_file.iter().map(|file| path("token", file)).collect()
         }
         Reach::Ssh(target) => {
-            let mut settings = vec![format!("hive port {}", target.hive_port)];
+            let mut settings = Vec::new();
+            settings.extend(target.hive_port.map(|port| format!("hive port {port}")));
             settings.extend(target.binary_path.iter().map(|path| format!("program {path}")));
             settings.extend(target.identity_file.iter().map(|path| format!("key {path}")));
+            settings.extend(target.token_file.iter().map(|file| path("token", file)));
             settings
         }
     }
@@ -138,8 +140,9 @@ fn document((alias, entry): (&HiveId, &HiveEntry)) -> Value {
             "port": target.port.map(|port| port.get()),
             "user": target.user.as_ref().map(|user| user.as_str()),
             "identity_file": target.identity_file.as_ref().map(|path| path.as_str()),
-            "hive_port": target.hive_port,
+            "hive_port": target.hive_port.map(|port| port.get()),
             "binary_path": target.binary_path.as_ref().map(|path| path.as_str()),
+            "token_file": target.token_file,
         }),
     };
     document["alias"] = json!(alias);

@@ -100,7 +100,9 @@ impl From<&ErrorCode> for Exit {
             | ErrorCode::DeviceNotFound
             | ErrorCode::RequestNotFound
             | ErrorCode::NoWorker => Self::NotFound,
-            ErrorCode::Unauthorized | ErrorCode::ForbiddenOrigin => Self::NotAllowed,
+            ErrorCode::Unauthorized | ErrorCode::ForbiddenOrigin | ErrorCode::HostKeyUnknown => {
+                Self::NotAllowed
+            }
             ErrorCode::HiveUnreachable | ErrorCode::WorkerLost => Self::FleetUnreachable,
             ErrorCode::DeadlineExceeded => Self::Timeout,
             // The rest says that the request was understood and not carried
@@ -110,6 +112,7 @@ impl From<&ErrorCode> for Exit {
             | ErrorCode::MethodNotAllowed
             | ErrorCode::RequestTimeout
             | ErrorCode::Conflict
+            | ErrorCode::PreflightFailed
             | ErrorCode::StaleIncarnation
             | ErrorCode::CursorInFuture
             | ErrorCode::UnsupportedMediaType

@@ -7,8 +7,8 @@
 use protocol::{
     Timestamp,
     fleet::{
-        DeviceRecord, ExitRecord, HiveRecord, HiveState, QueenRecord, Snapshot, WorkerRecord,
-        WorkerState,
+        DeviceRecord, ExitRecord, HiveRecord, HiveState, LinkRecord, QueenRecord, Snapshot,
+        WorkerRecord, WorkerState,
     },
     job::{JobRecord, JobState},
     model::{ModelRecord, ModelState},
@@ -66,7 +66,9 @@ pub fn report(name: &str, answer: &Answer, now: Timestamp) -> Report {
             }
             None => (None, stated_health(result)),
         },
-        "hive_start" | "hive_stop" | "worker_delete" | "model_delete" => (Some(line()), Exit::Done),
+        "hive_start" | "hive_stop" | "hive_install" | "hive_update" | "hive_uninstall"
+        | "worker_delete" | "model_delete" => (Some(line()), Exit::Done),
+        "ssh_test" => (Some(line()), problems(result)),
         _ => (None, Exit::Done),
     };
     let blocks = match blocks {
@@ -144,6 +146,12 @@ fn hive_health(state: HiveState) -> Exit {
     }
 }
 
+/// A machine that was looked at and has problems is not well.
+fn problems(result: &Value) -> Exit {
+    let problems = result.get("problems").and_then(Value::as_array);
+    if problems.is_none_or(Vec::is_empty) { Exit::Done } else { Exit::Degraded }
+}
+
 /// The health in a result that is no whole record but names a state.
 fn stated_health(result: &Value) -> Exit {
     let state = result.get("state").cloned().unwrap_or_default();
@@ -161,18 +169,27 @@ pub fn queen_line(queen: &QueenRecord) -> String {
 }
 
 fn hives(hives: &[HiveRecord], now: Timestamp) -> Table {
-    let mut table = Table::new(["HIVE", "STATE", "VERSION", ">SEEN", "+URL", "REASON"]);
+    let mut table = Table::new(["HIVE", "STATE", "VERSION", ">SEEN", "LINK", "+URL", "REASON"]);
     for hive in hives {
         table.row([
             Cell::new(&hive.id),
             Cell::toned(hive.state.as_str(), hive_tone(hive.state)),
             Cell::from(hive.version.as_ref()),
             Cell::from(hive.last_seen_at.map(|seen| age(seen, now))),
+            Cell::from(hive.link.as_ref().map(link)),
             Cell::new(&hive.url),
             Cell::from(hive.reason.as_ref()),
         ]);
     }
     table
+}
+
+/// The ssh connection: how long an echo takes, or that there is none.
+fn link(link: &LinkRecord) -> String {
+    match link.round_trip_ms {
+        Some(ms) => format!("{ms:.1} ms"),
+        None => link.state.as_str().to_owned(),
+    }
 }
 
 fn hive_tone(state: HiveState) -> Tone {

@@ -168,6 +168,7 @@ pub(crate) fn hive(name: &str, state: HiveState, seen: i64, reason: Option<&str>
         version: Some("0.1.0".to_owned()),
         last_seen_at: Some(at(-seen)),
         reason: reason.map(str::to_owned),
+        link: None,
     }
 }
 

@@ -13,8 +13,8 @@ use std::{
 use protocol::{
     ApiError, DeviceId, ErrorCode, HiveId, Timestamp, WorkerId,
     fleet::{
-        Change, FeedEvent, Gone, Heartbeat, HeartbeatDetails, HiveRecord, HiveState, Snapshot,
-        WorkerRecord, WorkerState,
+        Change, FeedEvent, Gone, Heartbeat, HeartbeatDetails, HiveRecord, HiveState, LinkRecord,
+        Snapshot, WorkerRecord, WorkerState,
     },
 };
 
@@ -74,6 +74,7 @@ impl Registry {
                 version: None,
                 last_seen_at: None,
                 reason: Some("not started".to_owned()),
+                link: None,
             },
             heard_at: None,
             workers: BTreeSet::new(),
@@ -118,6 +119,27 @@ impl Registry {
                 self.workers.remove(&worker);
                 changes.push(FeedEvent::Worker(Change::Gone(Gone::new(worker))));
             }
+        }
+        changes
+    }
+
+    /// What became of the ssh connection to the hive's machine. One that stays
+    /// up keeps the time since when it does.
+    pub fn hive_link(&mut self, id: &HiveId, link: Option<LinkRecord>) -> Vec<FeedEvent> {
+        self.set_hive(id, |hive| {
+            let since = hive.record.link.as_ref().map(|before| (before.state, before.since));
+            hive.record.link = link.map(|link| match since {
+                Some((state, since)) if state == link.state => LinkRecord { since, ..link },
+                _ => link,
+            });
+        })
+    }
+
+    /// The hive is known no more.
+    pub fn hive_gone(&mut self, id: &HiveId) -> Vec<FeedEvent> {
+        let mut changes = self.hive_stopped(id);
+        if self.hives.remove(id).is_some() {
+            changes.push(FeedEvent::Hive(Change::Gone(Gone::new(id))));
         }
         changes
     }

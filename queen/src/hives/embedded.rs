@@ -1,29 +1,32 @@
 //! The hive in the queen's own process: the same operations and the same
 //! feed, called directly.
 
+use client::Daemon;
 use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use hive::Direct;
 use protocol::{
     ApiError, HiveId, WorkerId,
-    fleet::Capabilities,
+    fleet::{Capabilities, WorkerRecord},
     job::JobEvent,
     logs::{LogPage, LogQuery},
     operation::HiveOperation,
 };
+use secrecy::SecretString;
 
-use super::link::{HiveLink, News};
+use super::link::{HiveLink, News, worker_at};
 
 /// See the module.
 pub(super) struct EmbeddedHive {
     id: HiveId,
     url: String,
     hive: Direct,
+    token: Option<SecretString>,
 }
 
 impl EmbeddedHive {
-    pub(super) fn new(id: HiveId, url: String, hive: Direct) -> Self {
-        Self { id, url, hive }
+    pub(super) fn new(id: HiveId, url: String, hive: Direct, token: Option<SecretString>) -> Self {
+        Self { id, url, hive, token }
     }
 }
 
@@ -54,6 +57,14 @@ impl HiveLink for EmbeddedHive {
         query: &'a LogQuery,
     ) -> BoxFuture<'a, Result<LogPage, ApiError>> {
         self.hive.worker_logs(worker, query).boxed()
+    }
+
+    fn worker<'a>(&'a self, worker: &'a WorkerRecord) -> BoxFuture<'a, Result<Daemon, ApiError>> {
+        let daemon = worker_at(worker).map(|daemon| match &self.token {
+            Some(token) => daemon.with_token(token.clone()),
+            None => daemon,
+        });
+        std::future::ready(daemon).boxed()
     }
 
     fn run<'a>(

@@ -119,8 +119,12 @@ impl LocalMachine {
         let message = format!("the hive is there after {} ms", began.elapsed().as_millis());
         job.narrate("hive_start", message).await;
         let address = url(server.local_addr());
-        let link =
-            super::embedded::EmbeddedHive::new(HiveId::localhost(), address, server.direct());
+        let link = super::embedded::EmbeddedHive::new(
+            HiveId::localhost(),
+            address,
+            server.direct(),
+            self.token.clone(),
+        );
         machine.hive = Some(server);
         Ok(Arc::new(link))
     }

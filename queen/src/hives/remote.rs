@@ -6,20 +6,21 @@ use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use protocol::{
     ApiError, ErrorCode, HiveId, WorkerId,
-    fleet::Capabilities,
+    fleet::{Capabilities, WorkerRecord},
     job::{EndMarker, JobEvent},
     logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
 };
 use secrecy::SecretString;
 
-use super::link::{HiveLink, News};
+use super::link::{HiveLink, News, worker_at};
 
 /// One hive's address. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct RemoteHive {
+pub(crate) struct RemoteHive {
     id: HiveId,
     daemon: Daemon,
+    token: Option<SecretString>,
 }
 
 impl RemoteHive {
@@ -32,12 +33,17 @@ impl RemoteHive {
         let daemon = Daemon::new(url).map_err(|error| {
             ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}': {}", error.one_line()))
         })?;
+        Ok(Self::over(id, daemon, token))
+    }
+
+    /// A hive behind this connection.
+    pub(crate) fn over(id: HiveId, daemon: Daemon, token: Option<SecretString>) -> Self {
         let daemon = daemon.named("hive");
-        let daemon = match token {
-            Some(token) => daemon.with_token(token),
+        let daemon = match &token {
+            Some(token) => daemon.with_token(token.clone()),
             None => daemon,
         };
-        Ok(Self { id, daemon })
+        Self { id, daemon, token }
     }
 
     /// The connection to it.
@@ -139,6 +145,14 @@ impl HiveLink for RemoteHive {
             page.map_err(|error| self.unreachable(&error))
         }
         .boxed()
+    }
+
+    fn worker<'a>(&'a self, worker: &'a WorkerRecord) -> BoxFuture<'a, Result<Daemon, ApiError>> {
+        let daemon = worker_at(worker).map(|daemon| match &self.token {
+            Some(token) => daemon.with_token(token.clone()),
+            None => daemon,
+        });
+        std::future::ready(daemon).boxed()
     }
 
     fn run<'a>(

@@ -19,7 +19,7 @@ use daemon::jobs::{Failure, JobHandle};
 use futures::FutureExt;
 use protocol::{
     ApiError, ErrorCode, HiveId, RequestId, WorkerId,
-    fleet::WorkerRecord,
+    fleet::{Fleet, HiveState, WorkerRecord},
     inference::{InferenceEvent, InferenceRequest, InferenceStats},
     job::{EndMarker, JobEvent},
     operation::{HiveOperation, Infer, Target, WorkerSpawn},
@@ -30,8 +30,8 @@ use super::Operations;
 use crate::scheduler::{Place, Slot, Turn, Want};
 
 /// How long a broken connection is tried again before the worker counts as
-/// lost.
-const RESUME_FOR: Duration = Duration::from_secs(30);
+/// lost: a little less than a worker keeps a request that nobody reads.
+const RESUME_FOR: Duration = Duration::from_secs(55);
 const RESUME_EVERY: Duration = Duration::from_millis(100);
 /// How long the hive's word on a worker's death is waited for. It makes the
 /// error better, not later than a person would notice.
@@ -60,7 +60,9 @@ impl Operations {
             format!("{} on {} of hive '{}' takes it", worker.id, worker.device, worker.hive_id);
         job.narrate("route", message).await;
         // The slot is given back when the relay is over, however it ends.
-        Relay::new(self, &worker, infer, job)?.run().await
+        let daemon = self.hives.link(&worker.hive_id)?;
+        let daemon = job.unless_cancelled(daemon.worker(&worker)).await??;
+        Relay::new(self, &worker, daemon, infer, job).run().await
     }
 
     async fn wait_for_slot(&self, want: Want, job: &JobHandle) -> Result<Slot, Failure> {
@@ -95,7 +97,10 @@ impl Operations {
         if self.scheduler.could_be_served(&want) {
             return Ok(());
         }
-        self.hives.start(&hive_id, job).await?;
+        let is_ready = self.hives.record(&hive_id)?.state == HiveState::Ready;
+        if !is_ready || hive_id.is_localhost() {
+            self.start_hive(&hive_id, job).await?;
+        }
         // The hive may have had a worker all along.
         if self.scheduler.could_be_served(&want) {
             return Ok(());
@@ -141,23 +146,17 @@ impl<'a> Relay<'a> {
     fn new(
         operations: &'a Operations,
         worker: &'a WorkerRecord,
+        daemon: Daemon,
         infer: Infer,
         job: &'a JobHandle,
-    ) -> Result<Self, ApiError> {
-        let lost = |reason: String| {
-            ApiError::new(ErrorCode::WorkerLost, format!("worker {}: {reason}", worker.id))
-        };
-        let url = worker.url.as_deref().ok_or_else(|| lost("it has no address yet".to_owned()))?;
-        let mut daemon = Daemon::new(url)
-            .map_err(|error| lost(error.one_line()))?
-            .named("worker")
-            .with_deadline(job.deadline());
+    ) -> Self {
+        let mut daemon = daemon.with_deadline(job.deadline());
         if let Some(id) = job.request_id() {
             daemon = daemon.with_request_id(id);
         }
         let request_id = RequestId::generate();
         let stream_tokens = infer.stream;
-        Ok(Self {
+        Self {
             operations,
             job,
             worker,
@@ -168,7 +167,7 @@ impl<'a> Relay<'a> {
             text: String::new(),
             tokens: 0,
             stats: None,
-        })
+        }
     }
 
     async fn run(mut self) -> Result<(), Failure> {
@@ -267,7 +266,7 @@ impl<'a> Relay<'a> {
         let began = Instant::now();
         let mut last = broken;
         loop {
-            if last.is_refused() {
+            if last.is_refused() || self.is_known_gone() {
                 return Err(self.lost(&last).await.into());
             }
             match self.daemon.resume_inference(&self.request_id, self.tokens).await {
@@ -291,21 +290,30 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Whether its hive has said that this life of the worker is over. Behind a
+    /// tunnel nobody else says so: there a refusal comes from the tunnel.
+    fn is_known_gone(&self) -> bool {
+        self.operations.feed().look(|fleet| self.end_told(fleet).is_some())
+    }
+
+    fn end_told(&self, fleet: &Fleet) -> Option<String> {
+        match fleet.workers.get(&self.worker.id) {
+            // Another life of it does not have this request.
+            Some(record)
+                if record.state.is_down() || record.incarnation != self.worker.incarnation =>
+            {
+                let exit = record.last_exit.as_ref();
+                Some(exit.map_or("was started anew", |exit| &exit.reason).to_owned())
+            }
+            Some(_) => None,
+            None => Some("was removed".to_owned()),
+        }
+    }
+
     /// The one error of a request whose worker is gone: what its hive saw, or
     /// at least what the connection said.
     async fn lost(&self, cause: &ClientError) -> ApiError {
-        let ended =
-            self.operations.feed().wait_for(|fleet| match fleet.workers.get(&self.worker.id) {
-                // Another life of it does not have this request.
-                Some(record)
-                    if record.state.is_down() || record.incarnation != self.worker.incarnation =>
-                {
-                    let exit = record.last_exit.as_ref();
-                    Some(exit.map_or("was started anew", |exit| &exit.reason).to_owned())
-                }
-                Some(_) => None,
-                None => Some("was removed".to_owned()),
-            });
+        let ended = self.operations.feed().wait_for(|fleet| self.end_told(fleet));
         let reason = match tokio::time::timeout(EXIT_REPORT_WAIT, ended).await {
             Ok(reason) => reason,
             Err(_) => format!("cannot be reached any more: {}", cause.one_line()),

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,6 +34,7 @@ pub struct Daemon {
     deadline: Option<Deadline>,
     request_id: Option<HeaderValue>,
     limits: Limits,
+    socket: Option<Arc<Path>>,
     clients: Arc<Clients>,
 }
 
@@ -57,6 +59,7 @@ impl Daemon {
             deadline: None,
             request_id: None,
             limits: Limits::default(),
+            socket: None,
             clients: Arc::default(),
         })
     }
@@ -71,6 +74,18 @@ impl Daemon {
     #[must_use]
     pub fn with_token(self, token: SecretString) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    /// Connects to this socket, behind which the address is: the near end of a
+    /// tunnel. Whether anybody answers there says nothing about the daemon.
+    #[must_use]
+    pub fn through_socket(self, socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: Some(socket.into().into()),
+            peer: self.peer.behind_socket(),
+            clients: Arc::default(),
+            ..self
+        }
     }
 
     /// Bounds every wait by the deadline and tells the daemon what is left of
@@ -233,7 +248,7 @@ impl Daemon {
         method: Method,
         path: &str,
     ) -> Result<RequestBuilder, ClientError> {
-        let client = self.clients.get(purpose, &self.peer, &self.limits)?;
+        let client = self.clients.get(purpose, &self.peer, self.socket.as_deref(), &self.limits)?;
         let mut request = client.request(method, format!("{}{path}", self.peer.url()));
         if let Some(token) = &self.token {
             request = request.header(reqwest::header::AUTHORIZATION, self.bearer(token)?);

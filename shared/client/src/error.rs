@@ -9,15 +9,25 @@ use protocol::{ApiError, JobId};
 pub struct Peer {
     name: Option<&'static str>,
     url: Arc<str>,
+    is_behind_socket: bool,
 }
 
 impl Peer {
     pub(crate) fn new(url: &str) -> Self {
-        Self { name: None, url: url.into() }
+        Self { name: None, url: url.into(), is_behind_socket: false }
     }
 
     pub(crate) fn named(self, name: &'static str) -> Self {
         Self { name: Some(name), ..self }
+    }
+
+    pub(crate) fn behind_socket(self) -> Self {
+        Self { is_behind_socket: true, ..self }
+    }
+
+    /// Whether a refusal comes from the near end of a tunnel.
+    pub(crate) fn is_behind_socket(&self) -> bool {
+        self.is_behind_socket
     }
 
     /// The base address.

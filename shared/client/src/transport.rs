@@ -1,7 +1,7 @@
 //! The one place where an HTTP client is built, bodies are read and the
 //! transport's faults become [`ClientError`]s.
 
-use std::{error::Error, io, sync::OnceLock, time::Duration};
+use std::{error::Error, io, path::Path, sync::OnceLock, time::Duration};
 
 use protocol::error::ErrorBody;
 use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
@@ -55,6 +55,7 @@ impl Clients {
         &self,
         purpose: Use,
         peer: &Peer,
+        socket: Option<&Path>,
         limits: &Limits,
     ) -> Result<&Client, ClientError> {
         let cell = match purpose {
@@ -65,14 +66,18 @@ impl Clients {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let client = build(purpose.silence(limits), limits.connect).map_err(|error| {
+        let client = build(purpose.silence(limits), socket, limits.connect).map_err(|error| {
             ClientError::Setup { peer: peer.clone(), reason: root_cause(&error) }
         })?;
         Ok(cell.get_or_init(|| client))
     }
 }
 
-fn build(silence: Option<Duration>, connect: Duration) -> reqwest::Result<Client> {
+fn build(
+    silence: Option<Duration>,
+    socket: Option<&Path>,
+    connect: Duration,
+) -> reqwest::Result<Client> {
     let builder = Client::builder()
         // A daemon never redirects; whoever does must not be sent the token.
         .redirect(Policy::none())
@@ -85,6 +90,10 @@ fn build(silence: Option<Duration>, connect: Duration) -> reqwest::Result<Client
         .tcp_keepalive(Duration::from_secs(15))
         .pool_max_idle_per_host(4)
         .pool_idle_timeout(Duration::from_secs(30));
+    let builder = match socket {
+        Some(socket) => builder.unix_socket(socket),
+        None => builder,
+    };
     match silence {
         Some(silence) => builder.read_timeout(silence),
         None => builder,
@@ -244,7 +253,9 @@ pub(crate) fn fault(
         return ClientError::Setup { peer, reason: root_cause(error) };
     }
     if error.is_connect() {
-        let fault = if io_kind(error) == Some(io::ErrorKind::ConnectionRefused) {
+        let fault = if peer.is_behind_socket() {
+            ConnectFault::Other("the tunnel to it is down".to_owned())
+        } else if io_kind(error) == Some(io::ErrorKind::ConnectionRefused) {
             ConnectFault::Refused
         } else if error.is_timeout() {
             ConnectFault::TimedOut(connect)

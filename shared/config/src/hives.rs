@@ -1,13 +1,14 @@
 //! The hives that the queen is told of: how each is reached, where that is
 //! written, and what becomes of two files that name the same one.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 
 use protocol::HiveId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     BaseUrl, Config,
-    hives_conf::{FilePath, HostName, Port, UserName},
+    hives_conf::{FilePath, HostName, InvalidValue, Port, UserName},
 };
 
 /// One hive as the operator describes it.
@@ -45,10 +46,75 @@ pub struct SshTarget {
     pub user: Option<UserName>,
     /// With which key.
     pub identity_file: Option<FilePath>,
-    /// Where the hive listens on that machine.
-    pub hive_port: u16,
+    /// Where the hive listens on that machine; absent: the system chooses for
+    /// one that is installed, and 9000 for any other.
+    pub hive_port: Option<Port>,
     /// Where the hive's program is on that machine.
     pub binary_path: Option<FilePath>,
+    /// The file with the token that a hive wants to see which was not
+    /// installed from here.
+    pub token_file: Option<PathBuf>,
+}
+
+impl SshTarget {
+    /// The machine of this name, everything else as ssh has it.
+    pub fn new(host_name: HostName) -> Self {
+        Self {
+            host_name,
+            port: None,
+            user: None,
+            identity_file: None,
+            hive_port: None,
+            binary_path: None,
+            token_file: None,
+        }
+    }
+
+    /// The alias that a machine goes by which was named `user@host:port`.
+    pub fn alias(&self) -> Option<HiveId> {
+        self.host_name.as_str().parse().ok()
+    }
+}
+
+impl FromStr for SshTarget {
+    type Err = InvalidValue;
+
+    /// `[user@]host[:port]`, with brackets around an IPv6 address that a port
+    /// follows. Every part is one of the types that `hives.conf` is read with.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (user, rest) = match text.rsplit_once('@') {
+            Some((user, rest)) => (Some(user.parse()?), rest),
+            None => (None, text),
+        };
+        let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => {
+                let port = port.strip_prefix(':').unwrap_or_default();
+                (host, Some(port.parse()?))
+            }
+            None => match rest.split_once(':') {
+                // More than one colon: an IPv6 address and no port.
+                Some((_, port)) if port.contains(':') => (rest, None),
+                Some((host, port)) => (host, Some(port.parse()?)),
+                None => (rest, None),
+            },
+        };
+        Ok(Self { user, port, ..Self::new(host.parse()?) })
+    }
+}
+
+impl Serialize for SshTarget {
+    /// As it is written on a command line; the rest is in `hives.conf`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.destination())
+    }
+}
+
+impl<'de> Deserialize<'de> for SshTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// A place in a file.
@@ -78,18 +144,20 @@ impl fmt::Display for Reach {
 
 impl fmt::Display for SshTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ssh://")?;
-        if let Some(user) = &self.user {
-            write!(f, "{user}@")?;
-        }
-        match self.host_name.as_str() {
-            v6 if v6.contains(':') => write!(f, "[{v6}]")?,
-            name => f.write_str(name)?,
-        }
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => Ok(()),
-        }
+        write!(f, "ssh://{}", self.destination())
+    }
+}
+
+impl SshTarget {
+    /// `[user@]host[:port]`.
+    pub fn destination(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let host = match self.host_name.as_str() {
+            v6 if v6.contains(':') => format!("[{v6}]"),
+            name => name.to_owned(),
+        };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{user}{host}{port}")
     }
 }
 
@@ -173,6 +241,39 @@ mod tests {
         let error = crate::hives_conf::parse(Path::new("/c/hives.conf"), "Host a\n\nPrt 1\n");
         let said = error.unwrap_err().to_string();
         assert_eq!(said, "/c/hives.conf:3: unknown keyword \"Prt\"; did you mean `Port`?");
+    }
+
+    #[test]
+    fn a_machine_on_a_command_line_is_parsed_into_its_parts_and_back() {
+        for text in ["box", "ada@box", "box:2222", "ada@box.lan:22", "ada@[::1]:22", "[fe80::1]"] {
+            let target: SshTarget = text.parse().unwrap();
+            assert_eq!(target.destination(), text);
+        }
+        assert_eq!("::1".parse::<SshTarget>().unwrap().destination(), "[::1]");
+        for hostile in [
+            "",
+            "@",
+            "ada@",
+            "@box",
+            "box:",
+            "box:0",
+            "box:22:",
+            "-oProxyCommand=x",
+            "a b",
+            "box;id",
+            "ada@-box",
+            "-l@box",
+            "box:%h",
+            "$(id)@box",
+            "box\n",
+            "ada@box:22 x",
+            "[::1]22",
+            "a@b@c/",
+            "box:+22",
+            "ssh://box",
+        ] {
+            assert!(hostile.parse::<SshTarget>().is_err(), "{hostile:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! `Match` read as if it were not there would send work to the wrong machine.
 
 mod values;
-mod words;
+pub(crate) mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -233,14 +233,16 @@ impl Settings {
             })?,
         };
         let hive_port = self.hive_port.map(|set| set.value);
+        let token_file = self.token_file.map(|file| file.value.against(path));
         if transport == Transport::Ssh {
             return Ok(Reach::Ssh(SshTarget {
                 host_name,
                 port: self.port.map(|set| set.value),
                 user: self.user.map(|set| set.value),
                 identity_file: self.identity_file.map(|set| set.value),
-                hive_port: hive_port.map_or(routes::HIVE_PORT, Port::get),
+                hive_port,
                 binary_path: self.binary_path.map(|set| set.value),
+                token_file,
             }));
         }
         let url = match self.url {
@@ -252,7 +254,6 @@ impl Settings {
                     })?
             }
         };
-        let token_file = self.token_file.map(|file| file.value.against(path));
         Ok(Reach::Http { url, token_file })
     }
 }

@@ -8,7 +8,8 @@
 //! signalled through the handle.
 //!
 //! This crate makes no network calls. Whether a daemon answers is asked
-//! through a closure of the caller's.
+//! through a closure of the caller's, and another machine is reached through
+//! the system's [`ssh`].
 
 pub mod binaries;
 pub mod exit;
@@ -16,6 +17,7 @@ pub mod launch;
 pub mod log;
 pub mod process;
 pub mod ready;
+pub mod ssh;
 pub mod stop;
 
 pub use binaries::{NotFound, locate};

@@ -75,6 +75,10 @@ error_codes! {
     RequestTimeout = "request_timeout", 408;
     /// The object is not in a state that allows this.
     Conflict = "conflict", 409;
+    /// A machine's ssh key is not known and nobody has accepted it.
+    HostKeyUnknown = "host_key_unknown", 409;
+    /// A machine does not have what an installation needs.
+    PreflightFailed = "preflight_failed", 409;
     /// The message belongs to an older life of its sender.
     StaleIncarnation = "stale_incarnation", 409;
     /// The cursor lies after the newest event.

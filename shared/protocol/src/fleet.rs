@@ -76,6 +76,47 @@ pub struct HiveRecord {
     pub last_seen_at: Option<Timestamp>,
     /// Why it is thought late, stale, lost or offline.
     pub reason: Option<String>,
+    /// The connection to a machine that is reached over ssh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkRecord>,
+}
+
+/// Whether the ssh connection to a machine stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// It is being made.
+    Connecting,
+    /// It stands.
+    Up,
+    /// It is gone and will be tried again.
+    Down,
+}
+
+impl LinkState {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// The ssh connection to a machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    /// Whether it stands.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// How long an echo takes; `null` while it does not stand.
+    pub round_trip_ms: Option<f64>,
+    /// Why it does not stand.
+    pub reason: Option<String>,
+    /// When it is tried again.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// A worker's life.

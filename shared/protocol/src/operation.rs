@@ -315,10 +315,6 @@ macro_rules! alias_operation {
 }
 
 alias_operation! {
-    /// Fields of `ssh_test`.
-    SshTest;
-    /// Fields of `hive_uninstall`.
-    HiveUninstall;
     /// Fields of `hive_start`.
     HiveStart, default;
     /// Fields of `hive_stop`.
@@ -331,6 +327,32 @@ alias_operation! {
     HiveRefreshCapabilities, default;
 }
 
+/// Fields of `ssh_test`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SshTest {
+    /// The machine.
+    pub alias: HiveId,
+    /// Where it is: `[user@]host[:port]`; absent: what the files say of the
+    /// alias, and else the alias itself, as ssh knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<String>,
+    /// The fingerprint of the machine's key, which notes it as known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+}
+
+/// Fields of `hive_uninstall`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HiveUninstall {
+    /// The machine.
+    pub alias: HiveId,
+    /// The models go as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purge: bool,
+}
+
 /// Fields of `hive_install`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -340,6 +362,12 @@ pub struct HiveInstall {
     /// Where the binaries for that machine are; absent: this build's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_path: Option<String>,
+    /// As in `ssh_test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<String>,
+    /// As in `ssh_test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
 }
 
 /// Fields of `hive_update`.
@@ -351,6 +379,9 @@ pub struct HiveUpdate {
     /// Where the binaries for that machine are; absent: this build's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_path: Option<String>,
+    /// An older version may take the place of a newer one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_downgrade: bool,
 }
 
 /// Fields of `infer`.

@@ -1,4 +1,7 @@
-use protocol::{ModelRef, fleet::HealthStatus};
+use protocol::{
+    ModelRef,
+    fleet::{HealthStatus, LinkState},
+};
 
 use super::*;
 
@@ -213,4 +216,29 @@ fn a_hive_that_was_stopped_takes_its_workers_and_devices_off_the_list() {
     story.registry.hive_stopped(&HiveId::localhost());
     assert_eq!(story.hive().state, HiveState::Offline);
     assert!(story.registry.worker(&"wk-1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn a_link_that_stays_as_it_is_keeps_the_time_since_when() {
+    let mut story = Story::new();
+    let id = HiveId::localhost();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let link = |state, since, round_trip_ms| LinkRecord {
+        state,
+        since: at(since),
+        round_trip_ms,
+        reason: None,
+        retry_at: None,
+    };
+    story.registry.hive_link(&id, Some(link(LinkState::Up, 1, Some(3.0))));
+    story.registry.hive_link(&id, Some(link(LinkState::Up, 9, Some(5.0))));
+    let shown = story.hive().link.clone().unwrap();
+    assert_eq!((shown.since, shown.round_trip_ms), (at(1), Some(5.0)));
+    story.registry.hive_link(&id, Some(link(LinkState::Down, 12, None)));
+    assert_eq!(story.hive().link.clone().unwrap().since, at(12));
+
+    story.says_workers(vec![worker("wk-1", WorkerState::Ready, 1)]);
+    let gone = story.registry.hive_gone(&id);
+    assert!(gone.iter().any(|it| matches!(it, FeedEvent::Hive(Change::Gone(_)))), "{gone:?}");
+    assert!(story.registry.hive(&id).is_none() && story.serving().is_empty());
 }

@@ -29,7 +29,7 @@ fn a_host_has_its_settings_whatever_their_case_and_spelling() {
         "box",
     );
     assert_eq!(target.to_string(), "ssh://ada@10.0.0.7:2222");
-    assert_eq!(target.hive_port, 9001);
+    assert_eq!(target.hive_port.unwrap().get(), 9001);
     assert_eq!(target.identity_file.unwrap().as_str(), "~/.ssh/id");
     assert_eq!(target.binary_path.unwrap().as_str(), "/opt/rbee/rbee-hive");
 }
@@ -38,8 +38,8 @@ fn a_host_has_its_settings_whatever_their_case_and_spelling() {
 fn what_is_not_said_is_the_default_or_left_to_ssh() {
     let target = ssh("Host box\n", "box");
     assert_eq!(target.host_name.as_str(), "box");
-    assert_eq!(target.hive_port, 9000);
-    assert_eq!((target.port, target.user, target.binary_path), (None, None, None));
+    assert_eq!((target.port, target.hive_port), (None, None));
+    assert_eq!((target.user, target.binary_path, target.token_file), (None, None, None));
 }
 
 #[test]
@@ -48,8 +48,8 @@ fn the_first_value_counts_as_in_ssh() {
                 Host box\nPort 2\nHivePort 3\nHost *\nHivePort 4\nBinaryPath /late\n";
     let target = ssh(text, "box");
     assert_eq!(target.to_string(), "ssh://before@one:1");
-    assert_eq!(target.hive_port, 3);
-    assert_eq!(ssh(text, "attic").hive_port, 4);
+    assert_eq!(target.hive_port.unwrap().get(), 3);
+    assert_eq!(ssh(text, "attic").hive_port.unwrap().get(), 4);
     assert_eq!(ssh(text, "attic").binary_path.unwrap().as_str(), "/late");
     // Defaults that stand first are no defaults.
     assert_eq!(ssh("Host *\nPort 1\nHost box\nPort 2\n", "box").port.unwrap().get(), 1);

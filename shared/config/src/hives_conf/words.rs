@@ -8,13 +8,13 @@
 
 /// A line that says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Words {
-    pub(super) keyword: String,
-    pub(super) values: Vec<String>,
+pub(crate) struct Words {
+    pub(crate) keyword: String,
+    pub(crate) values: Vec<String>,
 }
 
 /// Cuts one line; `None` when it is empty or a comment.
-pub(super) fn cut(line: &str) -> Result<Option<Words>, String> {
+pub(crate) fn cut(line: &str) -> Result<Option<Words>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);

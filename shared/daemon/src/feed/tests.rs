@@ -20,6 +20,7 @@ fn hive(id: &str, state: HiveState) -> FeedEvent {
         version: None,
         last_seen_at: None,
         reason: None,
+        link: None,
     };
     FeedEvent::Hive(record.into())
 }

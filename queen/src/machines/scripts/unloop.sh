@@ -1,0 +1,4 @@
+IFS= read -r d
+case $d in
+    */rbee-test-??????) rm -rf "$d" ;;
+esac

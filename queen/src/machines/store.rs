@@ -1,0 +1,144 @@
+//! The machines that were installed from here: where each is, and the token of
+//! its hive. `<data>/queen/machines/<alias>/{machine.json,token}`.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use config::{SshTarget, paths::create_private_dir};
+use protocol::{ApiError, ErrorCode, HiveId, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A machine as it was installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Machine {
+    /// Where it is.
+    pub(super) target: SshTarget,
+    /// When the installation came to its end; none while it has not.
+    pub(super) installed_at: Option<Timestamp>,
+}
+
+/// The folder. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    pub(super) fn new(queen_dir: &Path) -> Self {
+        Self { dir: queen_dir.join("machines") }
+    }
+
+    /// All machines. One whose file cannot be read is said in the log and left
+    /// alone.
+    pub(super) fn all(&self) -> Vec<(HiveId, Machine)> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<HiveId>().ok());
+        ids.filter_map(|id| {
+            let machine = self.get(&id)?;
+            Some((id, machine))
+        })
+        .collect()
+    }
+
+    pub(super) fn get(&self, id: &HiveId) -> Option<Machine> {
+        let file = self.dir(id).join("machine.json");
+        let text = fs::read(&file).ok()?;
+        match serde_json::from_slice(&text) {
+            Ok(machine) => Some(machine),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "not the record of a machine");
+                None
+            }
+        }
+    }
+
+    pub(super) fn put(&self, id: &HiveId, machine: &Machine) -> Result<(), ApiError> {
+        let file = self.dir(id).join("machine.json");
+        let write = || {
+            create_private_dir(&self.dir(id))?;
+            let mut new = tempfile::NamedTempFile::new_in(self.dir(id))?;
+            serde_json::to_writer(&mut new, machine)?;
+            new.as_file().sync_all()?;
+            new.persist(&file).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|error| cannot(&file, &error))
+    }
+
+    /// The token of the machine's hive; made now if there is none.
+    pub(super) fn token(&self, id: &HiveId) -> Result<SecretString, ApiError> {
+        let file = self.dir(id).join("token");
+        if !file.exists() {
+            let make = || {
+                create_private_dir(&self.dir(id))?;
+                // Made readable by its owner alone.
+                let mut new = tempfile::NamedTempFile::new_in(self.dir(id))?;
+                let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+                new.write_all(SecretString::from(token).expose_secret().as_bytes())?;
+                new.persist(&file).map_err(|error| error.error)?;
+                Ok(())
+            };
+            make().map_err(|error| cannot(&file, &error))?;
+        }
+        config::read_token(&file)
+            .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))
+    }
+
+    pub(super) fn remove(&self, id: &HiveId) -> Result<(), ApiError> {
+        match fs::remove_dir_all(self.dir(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(cannot(&self.dir(id), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn dir(&self, id: &HiveId) -> PathBuf {
+        self.dir.join(id.as_str())
+    }
+}
+
+fn cannot(file: &Path, error: &io::Error) -> ApiError {
+    ApiError::new(ErrorCode::Internal, format!("cannot write {}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_and_its_token_are_kept_and_gone_when_they_are_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::new(temp.path());
+        let id: HiveId = "gpu-1".parse().unwrap();
+        assert!(store.all().is_empty());
+        let machine = Machine { target: "ada@box:2222".parse().unwrap(), installed_at: None };
+        store.put(&id, &machine).unwrap();
+        assert_eq!(store.all(), [(id.clone(), machine)]);
+        let token = store.token(&id).unwrap();
+        assert_eq!(token.expose_secret().len(), 64);
+        assert_eq!(store.token(&id).unwrap().expose_secret(), token.expose_secret());
+        let mode = fs::metadata(store.dir(&id).join("token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        store.remove(&id).unwrap();
+        store.remove(&id).unwrap();
+        assert!(store.all().is_empty());
+    }
+
+    #[test]
+    fn a_damaged_record_is_no_machine() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::new(temp.path());
+        let dir = temp.path().join("machines/gpu-1");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("machine.json"), r#"{"target":"-oProxyCommand=x"}"#).unwrap();
+        assert!(store.all().is_empty());
+    }
+}

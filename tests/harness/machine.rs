@@ -1,0 +1,285 @@
+//! Another machine: a real sshd on loopback, with a host key, a port and a
+//! home folder of its own, so that several exist at once.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use config::{Paths, procfs};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{Cluster, Seen, processes::program, wait_for};
+
+const SSHD: &str = "/usr/sbin/sshd";
+/// Another program may take a free port before sshd does.
+const PORTS_TRIED: usize = 5;
+
+/// What a machine is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MachineSetup<'a> {
+    /// Nobody knows its key yet.
+    pub is_unknown: bool,
+    /// More lines for its `sshd_config`.
+    pub sshd_config: &'a str,
+    /// Programs that are found before the system's: a name and a shell script.
+    pub programs: &'a [(&'a str, &'a str)],
+}
+
+/// See the module.
+pub struct Machine {
+    name: String,
+    root: TempDir,
+    port: u16,
+    sshd: Option<Child>,
+}
+
+impl Machine {
+    /// A machine that `cluster`'s user reaches under `name`, with a key.
+    pub async fn start(cluster: &Cluster, name: &str) -> anyhow::Result<Self> {
+        Self::start_with(cluster, name, MachineSetup::default()).await
+    }
+
+    /// The same, made otherwise.
+    pub async fn start_with(
+        cluster: &Cluster,
+        name: &str,
+        setup: MachineSetup<'_>,
+    ) -> anyhow::Result<Self> {
+        ensure!(Path::new(SSHD).is_file(), "{SSHD} is missing: apt-get install openssh-server");
+        if rustix::process::geteuid().is_root() {
+            // Where sshd, as root, shuts itself in before a login.
+            fs::create_dir_all("/run/sshd")?;
+        }
+        // Short, because the paths of sockets are.
+        let root = tempfile::Builder::new().prefix("rbee-m-").tempdir_in("/tmp")?;
+        fs::create_dir(root.path().join("home"))?;
+        fs::create_dir(root.path().join("bin"))?;
+        for (name, script) in setup.programs {
+            executable(&root.path().join("bin").join(name), script)?;
+        }
+        key(&root.path().join("host_key"))?;
+        let identity = cluster.home().join("id");
+        if !identity.exists() {
+            key(&identity)?;
+        }
+        let mut machine = Self { name: name.to_owned(), root, port: 0, sshd: None };
+        fs::copy(identity.with_extension("pub"), machine.root.path().join("authorized_keys"))?;
+        for _ in 0..PORTS_TRIED {
+            machine.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+            fs::write(machine.root.path().join("sshd_config"), machine.config(setup.sshd_config))?;
+            if machine.switch_on().await.is_ok() {
+                machine.make_known_to(cluster, &identity, setup.is_unknown)?;
+                return Ok(machine);
+            }
+        }
+        anyhow::bail!("sshd does not start: {}", machine.log())
+    }
+
+    fn config(&self, more: &str) -> String {
+        let root = self.root.path().display();
+        let port = self.port;
+        format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\nPidFile none\n\
+             AuthorizedKeysFile {root}/authorized_keys\nStrictModes no\nUsePAM no\n\
+             PasswordAuthentication no\nMaxStartups 100\nSetEnv HOME={root}/home PATH={root}/bin:/usr/bin:/bin\n{more}\n"
+        )
+    }
+
+    /// Writes it into the user's `~/.ssh/config`. ssh looks for that in the
+    /// home folder of the account, so what is called `ssh` here names the file.
+    fn make_known_to(
+        &self,
+        cluster: &Cluster,
+        identity: &Path,
+        is_unknown: bool,
+    ) -> anyhow::Result<()> {
+        let (ssh, path) = (cluster.home().join(".ssh"), cluster.path_dir());
+        fs::create_dir_all(&ssh)?;
+        fs::create_dir_all(&path)?;
+        let known_hosts = cluster.home().join("known_hosts");
+        let block = format!(
+            "Host {}\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+             UserKnownHostsFile {}\n",
+            self.name,
+            self.port,
+            identity.display(),
+            known_hosts.display()
+        );
+        append(&ssh.join("config"), &block)?;
+        if !is_unknown {
+            let key = fs::read_to_string(self.root.path().join("host_key.pub"))?;
+            let key: Vec<&str> = key.split(' ').take(2).collect();
+            append(&known_hosts, &format!("[127.0.0.1]:{} {}\n", self.port, key.join(" ")))?;
+        }
+        let config = ssh.join("config");
+        let script = format!("exec /usr/bin/ssh -F '{}' \"$@\"", config.display());
+        executable(&path.join("ssh"), &script)
+    }
+
+    /// Starts its sshd, at the port it had.
+    pub async fn switch_on(&mut self) -> anyhow::Result<()> {
+        let log =
+            fs::File::options().create(true).append(true).open(self.root.path().join("log"))?;
+        let child = Command::new(SSHD)
+            .args(["-D", "-e", "-f"])
+            .arg(self.root.path().join("sshd_config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let sshd = self.sshd.insert(child);
+        let port = self.port;
+        wait_for("sshd to listen", async || {
+            ensure!(sshd.try_wait()?.is_none(), "sshd ended");
+            let answer = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            Ok(Seen::when(answer.is_ok(), answer))
+        })
+        .await
+    }
+
+    /// Ends its sshd and every session, as a cable that is pulled does.
+    pub fn switch_off(&mut self) -> anyhow::Result<()> {
+        let Some(mut sshd) = self.sshd.take() else { return Ok(()) };
+        let sessions = descendants(sshd.id());
+        sshd.kill()?;
+        sshd.wait()?;
+        for pid in sessions {
+            // Of what it started, what left the session stays.
+            if program(pid).is_some_and(|it| it.starts_with("sshd")) {
+                kill(pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Its home folder.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// Lets nobody in any more, or `cluster`'s user again.
+    pub fn let_in(&self, cluster: &Cluster, is_let_in: bool) -> anyhow::Result<()> {
+        let key = match is_let_in {
+            true => fs::read_to_string(cluster.home().join("id.pub"))?,
+            false => String::new(),
+        };
+        Ok(fs::write(self.root.path().join("authorized_keys"), key)?)
+    }
+
+    /// Where its sshd listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The fingerprint of its key, as a person reads it there.
+    pub fn fingerprint(&self) -> anyhow::Result<String> {
+        let key = self.root.path().join("host_key.pub");
+        let output = Command::new("ssh-keygen").arg("-lf").arg(key).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let word = text.split(' ').nth(1).context("no fingerprint")?;
+        Ok(word.to_owned())
+    }
+
+    /// The paths of the hive that was installed on it.
+    pub fn paths(&self) -> Paths {
+        let root = self.home().join(".local/share/rbee-hive");
+        Paths {
+            config_dir: root.join("config"),
+            data_dir: root.join("data"),
+            cache_dir: self.home().join(".cache/rbee-hive"),
+        }
+    }
+
+    /// Everything in its home folder, sorted.
+    pub fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        list(&self.home(), &self.home(), &mut found);
+        found.sort();
+        found
+    }
+
+    /// The daemons that run on it.
+    pub fn processes(&self) -> Vec<(u32, String)> {
+        let mark = format!("RBEE_DATA_DIR={}", self.paths().data_dir.display());
+        let pids = procfs::pids().unwrap_or_default().into_iter();
+        let ours = pids.filter(|pid| procfs::was_started_with(*pid, &mark));
+        let named = ours.filter_map(|pid| Some((pid, program(pid)?)));
+        named.filter(|(_, name)| name == "rbee-hive" || name == "llm-worker-rbee").collect()
+    }
+
+    /// What its sshd said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.root.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What a test leaves behind is not to outlive it.
+        let _ = self.switch_off();
+        self.processes().into_iter().for_each(|(pid, _)| kill(pid));
+    }
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// A shell script that can be run.
+pub(crate) fn executable(file: &Path, script: &str) -> anyhow::Result<()> {
+    fs::write(file, format!("#!/bin/sh\n{script}\n"))?;
+    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
+}
+
+/// A new key without a passphrase.
+fn key(file: &Path) -> anyhow::Result<()> {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .status()?;
+    ensure!(made.success(), "ssh-keygen failed");
+    Ok(())
+}
+
+fn append(file: &Path, text: &str) -> anyhow::Result<()> {
+    let before = fs::read_to_string(file).unwrap_or_default();
+    Ok(fs::write(file, before + text)?)
+}
+
+/// Everything that `pid` started, directly or not.
+fn descendants(pid: u32) -> Vec<u32> {
+    let pids = procfs::pids().unwrap_or_default();
+    let parents: Vec<(u32, u32)> =
+        pids.into_iter().filter_map(|it| Some((it, parent(it)?))).collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn list(dir: &Path, below: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = path.strip_prefix(below).unwrap_or(&path).display().to_string();
+        if path.is_dir() && !path.is_symlink() {
+            list(&path, below, found);
+        }
+        found.push(name);
+    }
+}

@@ -12,6 +12,8 @@ mod cancel;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod errors;

@@ -50,7 +50,6 @@ use crate::{
     now,
 };
 
-pub(crate) use self::http::unknown_parameter;
 pub use self::store::{Retention, StoreError};
 
 /// Jobs at work at the same time; the next POST is answered 429.

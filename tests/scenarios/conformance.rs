@@ -8,6 +8,7 @@ mod operations;
 mod routes;
 
 use anyhow::ensure;
+use serde_json::{Value, json};
 
 /// The cells that went wrong; all of them are walked before they are shown.
 #[derive(Default)]
@@ -35,4 +36,16 @@ impl Walk {
 fn lines(table: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     let lines = table.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| line.split('|').map(str::trim).collect())
+}
+
+/// The canonical form, and the two older ones.
+pub(crate) fn forms(name: &str, fields: &Value) -> [Value; 3] {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    let pascal: String = name.split('_').map(capital).collect();
+    let tagged = |tag: &str, name: &str| {
+        let mut operation = fields.clone();
+        operation[tag] = name.into();
+        operation
+    };
+    [tagged("operation", name), json!({"operation": {&pascal: fields}}), tagged("type", &pascal)]
 }

@@ -12,7 +12,7 @@ use protocol::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Walk, lines};
+use super::{Walk, forms, lines};
 
 /// Who carries it out | its name | how a right one ends | a right one | what
 /// it needs | what a reference to something unknown is answered with. A `-`
@@ -101,18 +101,6 @@ fn rows() -> Vec<Row> {
 fn wrong_value(field: &str) -> Option<Value> {
     let line = lines(WRONG).find(|columns| columns[0] == field)?;
     serde_json::from_str(line[1]).ok()
-}
-
-/// The canonical form, and the two older ones.
-fn forms(name: &str, fields: &Value) -> [Value; 3] {
-    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    let pascal: String = name.split('_').map(capital).collect();
-    let tagged = |tag: &str, name: &str| {
-        let mut operation = fields.clone();
-        operation[tag] = name.into();
-        operation
-    };
-    [tagged("operation", name), json!({"operation": {&pascal: fields}}), tagged("type", &pascal)]
 }
 
 /// How an operation was answered, at the POST or at the end of its job.

@@ -248,6 +248,11 @@ async fn every_route_is_answered_as_the_table_says() -> anyhow::Result<()> {
             }
         }
     }
+    for daemon in ["queen", "hive", "worker"] {
+        let answer = fleet.call(daemon, "GET", "/v1/nothing", &[], None).await?;
+        let outcome = says(&answer, 404, "route_not_found", "/v1/nothing");
+        walk.cell(format!("{daemon} /v1/nothing"), outcome);
+    }
     for daemon in [Daemon::Queen, Daemon::Hive] {
         for (path, said) in [
             ("/v1/jobs?state=idle", "`state`"),

@@ -32,7 +32,7 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use protocol::{
-    ApiError, ErrorCode, JobId,
+    ApiError, ErrorCode, JobId, Timestamp,
     deadline::Deadline,
     fleet::{FeedEvent, Gone},
     job::{End, JobRecord, JobState},
@@ -70,6 +70,13 @@ pub trait Execute: Send + Sync + 'static {
     /// The operation's name and what it concerns.
     fn describe(operation: &Self::Operation) -> (&'static str, Target);
 
+    /// Where a job stands that was accepted and not begun; none for work that
+    /// another life could not simply begin.
+    fn checkpoint(operation: &Self::Operation) -> Option<Value> {
+        let _ = operation;
+        None
+    }
+
     /// Does it. Returning is what ends the job.
     fn run(
         self: Arc<Self>,
@@ -78,7 +85,8 @@ pub trait Execute: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<(), Failure>>;
 
     /// Goes on with a job that a former life of this daemon left at
-    /// `checkpoint`. Returning is what ends the job.
+    /// `checkpoint`; what the job holds is taken before this returns, and so
+    /// before any new job can take it. The future's end is what ends the job.
     fn resume(
         self: Arc<Self>,
         checkpoint: Value,
@@ -194,9 +202,7 @@ impl Jobs {
                 Deadline::after(left, Instant::now())
             });
             let job = self.begin(log, Submission { deadline, ..Submission::default() });
-            let execute = Arc::clone(execute);
-            let handle = job.clone();
-            let work = async move { execute.resume(state, handle).await };
+            let work = Arc::clone(execute).resume(state, job.clone());
             self.shared.tasks.spawn(job.drive(work));
         }
         Ok(())
@@ -221,8 +227,10 @@ impl Jobs {
         let (name, target) = E::describe(&operation);
         let record = new_record(name, target);
         let id = record.id.clone();
-        let known =
-            self.shared.store.create(record.clone(), submission.idempotency_key.clone()).await;
+        let checkpoint = E::checkpoint(&operation)
+            .map(|state| Checkpoint { deadline_at: deadline_at(submission.deadline), state });
+        let key = submission.idempotency_key.clone();
+        let known = self.shared.store.create(record.clone(), key, checkpoint).await;
         if let Some(known) = self.written(known)? {
             return Ok(known);
         }
@@ -338,6 +346,13 @@ impl Shared {
             unreadable(error)
         })
     }
+}
+
+/// The deadline by the wall clock, which the next life has as well.
+fn deadline_at(deadline: Option<Deadline>) -> Option<Timestamp> {
+    let left = deadline?.remaining(Instant::now());
+    // Far inside what a timestamp holds: a deadline is a day at most.
+    now().checked_add(left).ok()
 }
 
 /// The end of a job that nobody can go on with.

@@ -3,7 +3,6 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
-    time::Instant,
 };
 
 use futures::FutureExt;
@@ -18,8 +17,8 @@ use serde_json::Value;
 use tokio::{sync::OwnedMutexGuard, task::JoinError};
 
 use super::{
-    CANCEL_GRACE, EVENTS_MAX, Failure, Live, Shared, Submission, ended, left_behind, log::Entry,
-    store::Checkpoint,
+    CANCEL_GRACE, EVENTS_MAX, Failure, Live, Shared, Submission, deadline_at, ended, left_behind,
+    log::Entry, store::Checkpoint,
 };
 use crate::{
     lock,
@@ -79,12 +78,9 @@ impl JobHandle {
     /// end now. A disk that is full costs the resumption and not the job.
     pub async fn checkpoint(&self, state: Value) {
         let turn = self.turn().await;
-        let left = self.deadline.map(|deadline| deadline.remaining(Instant::now()));
-        // Far inside what a timestamp holds: a deadline is a day at most.
-        let deadline_at = left.and_then(|left| now().checked_add(left).ok());
+        let checkpoint = Checkpoint { deadline_at: deadline_at(self.deadline), state };
         let job = self.clone();
         whole(turn, async move {
-            let checkpoint = Checkpoint { deadline_at, state };
             let result = job.shared.store.checkpoint(job.id.clone(), checkpoint).await;
             let _ = job.shared.written(result);
         })

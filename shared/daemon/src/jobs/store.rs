@@ -135,6 +135,7 @@ impl Store {
         &self,
         record: JobRecord,
         idempotency_key: Option<String>,
+        checkpoint: Option<Checkpoint>,
     ) -> Result<Option<JobId>, StoreError> {
         self.run(move |db| {
             if let Some(key) = &idempotency_key {
@@ -156,6 +157,9 @@ impl Store {
                 idempotency_key,
                 json(&record)?,
             ])?;
+            if let Some(checkpoint) = &checkpoint {
+                leave(db, &record.id, checkpoint)?;
+            }
             Ok(None)
         })
         .await
@@ -255,15 +259,7 @@ impl Store {
         id: JobId,
         checkpoint: Checkpoint,
     ) -> Result<(), StoreError> {
-        self.run(move |db| {
-            db.prepare_cached(
-                "INSERT OR REPLACE INTO checkpoints (job_id, checkpoint) \
-                 SELECT id, ?2 FROM jobs WHERE id = ?1 AND end IS NULL",
-            )?
-            .execute(params![id.as_str(), json(&checkpoint)?])?;
-            Ok(())
-        })
-        .await
+        self.run(move |db| leave(db, &id, &checkpoint)).await
     }
 
     /// Jobs that a former life of this daemon left without an end, oldest
@@ -310,6 +306,15 @@ impl Store {
         })
         .await
     }
+}
+
+fn leave(db: &Savepoint<'_>, id: &JobId, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO checkpoints (job_id, checkpoint) \
+         SELECT id, ?2 FROM jobs WHERE id = ?1 AND end IS NULL",
+    )?
+    .execute(params![id.as_str(), json(checkpoint)?])?;
+    Ok(())
 }
 
 fn update_record(db: &Savepoint<'_>, record: &JobRecord) -> rusqlite::Result<()> {

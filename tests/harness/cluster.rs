@@ -34,6 +34,7 @@ drain_seconds = 0
 [hive]
 address = "127.0.0.1:0"
 worker_drain_seconds = 0
+{hive}
 "#;
 
 /// What a cluster is made of.
@@ -46,6 +47,8 @@ pub struct Setup<'a> {
     pub fixed_port: bool,
     /// More lines for `[queen]` in `config.toml`.
     pub queen: &'a str,
+    /// More lines for `[hive]`.
+    pub hive: &'a str,
 }
 
 /// An installation with its own programs, directories and ports.
@@ -89,7 +92,10 @@ impl Cluster {
         let paths =
             Paths { config_dir: dir("config")?, data_dir: dir("data")?, cache_dir: dir("cache")? };
         let port = if setup.fixed_port { free_port()? } else { 0 };
-        let config = CONFIG.replace("{port}", &port.to_string()).replace("{queen}", setup.queen);
+        let config = CONFIG
+            .replace("{port}", &port.to_string())
+            .replace("{queen}", setup.queen)
+            .replace("{hive}", setup.hive);
         fs::write(paths.config_file(), config)?;
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }

@@ -18,8 +18,9 @@ pub enum Daemon {
     Hive,
 }
 
-/// The programs that stay; a keeper that a test has not awaited yet is none.
-const DAEMONS: [&str; 3] = ["queen-rbee", "rbee-hive", "llm-worker-rbee"];
+const WORKER: &str = "llm-worker-rbee";
+/// A test may not have awaited it yet.
+const KEEPER: &str = "rbee-keeper";
 
 impl Cluster {
     /// What the running daemon says about itself; `None` when it does not run.
@@ -88,17 +89,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// The cluster's daemons that run, with their programs.
+    /// What the cluster has started and still runs, with its programs: daemons,
+    /// and whatever they have started themselves.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let pids = procfs::pids().unwrap_or_default().into_iter();
         let named = pids.filter(|pid| self.owns(*pid)).filter_map(|pid| Some((pid, program(pid)?)));
-        named.filter(|(_, program)| DAEMONS.contains(&program.as_str())).collect()
+        named.filter(|(_, program)| program != KEEPER).collect()
     }
 
     /// The processes of workers that run.
     pub fn worker_pids(&self) -> Vec<u32> {
         let workers = self.processes().into_iter();
-        workers.filter(|(_, program)| program == DAEMONS[2]).map(|(pid, _)| pid).collect()
+        workers.filter(|(_, program)| program == WORKER).map(|(pid, _)| pid).collect()
     }
 
     /// Two processes that take themselves for the same worker would answer for

@@ -33,3 +33,5 @@ mod protocol_forms;
 mod queue;
 #[cfg(test)]
 mod readers;
+#[cfg(test)]
+mod supervision;

@@ -512,12 +512,27 @@ pub struct WorkerSpawn {
         skip_serializing_if = "Option::is_none"
     )]
     pub context_length: Option<u32>,
+    /// How many threads on a processor; absent: its share of the free cores.
+    #[serde(
+        default,
+        deserialize_with = "bounds::threads",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub threads: Option<u32>,
 }
 
 impl WorkerSpawn {
     /// Run `model` on `hive_id`, everything else as documented.
     pub fn new(hive_id: HiveId, model: ModelRef) -> Self {
-        Self { hive_id, model, device: None, worker: None, slots: None, context_length: None }
+        Self {
+            hive_id,
+            model,
+            device: None,
+            worker: None,
+            slots: None,
+            context_length: None,
+            threads: None,
+        }
     }
 }
 

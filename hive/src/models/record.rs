@@ -61,12 +61,20 @@ pub(crate) fn users(
         match find(rows, &worker.model) {
             Ok(row) => row.key() == *key,
             // A worker may have been given the path of the file itself.
-            Err(_) => rows.get(key).is_some_and(|row| {
-                row.files.iter().any(|file| path(cache, row, file) == worker.model.as_str())
-            }),
+            Err(_) => {
+                rows.get(key).is_some_and(|row| is_file_of(cache, row, worker.model.as_str()))
+            }
         }
     };
     workers.iter().filter(has).map(|worker| worker.id.clone()).collect()
+}
+
+/// Whether `named` is the path of one of the model's files, or of its bytes.
+pub(crate) fn is_file_of(cache: &HubCache, row: &Row, named: &str) -> bool {
+    row.files.iter().any(|file| {
+        let blob = file.sha256.as_deref().map(|sha256| cache.blob(&row.repo, sha256));
+        path(cache, row, file) == named || blob.is_some_and(|it| it.as_os_str() == named)
+    })
 }
 
 fn path(cache: &HubCache, row: &Row, file: &RowFile) -> String {

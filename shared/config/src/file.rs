@@ -68,6 +68,9 @@ pub struct HiveConfig {
     pub worker_ports_first: u16,
     /// How long a worker may finish its work when it is told to stop.
     pub worker_drain: Duration,
+    /// The file with the token that the Hugging Face hub is shown; none: where
+    /// the hub's own tools keep theirs.
+    pub hf_token_file: Option<PathBuf>,
 }
 
 /// `[keeper]`
@@ -149,6 +152,7 @@ impl Default for HiveConfig {
             token_file: None,
             worker_ports_first: routes::WORKER_PORT_FIRST,
             worker_drain: Duration::from_secs(10),
+            hf_token_file: None,
         }
     }
 }
@@ -242,6 +246,9 @@ impl HiveConfig {
             worker_drain: section
                 .integer("worker_drain_seconds", DRAIN_SECONDS)?
                 .map_or(default.worker_drain, seconds),
+            hf_token_file: section
+                .parsed::<PathBuf>("hf_token_file", TOKEN_FILE_SHAPE)?
+                .map(|token| beside(source.path, &token.value)),
         };
         section.finish()?;
         Ok(hive)

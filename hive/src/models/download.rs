@@ -159,7 +159,7 @@ impl Models {
         let mut row = Row { stage, error: error.clone(), ..row };
         let mut ended = error.map_or(Ok(()), Err);
         let written = self.write(&row);
-        if row.stage == Stage::Ready && row.files.len() == 1 && written.is_ok() {
+        if row.stage == Stage::Ready && written.is_ok() {
             let _one_at_a_time = self.inner.inspecting.lock().await;
             if let Err(error) = self.describe(&mut row).await {
                 tracing::warn!(%error, "cannot write down what a model's header says");

@@ -81,7 +81,9 @@ impl Models {
             Some(row) => self.lease(row.key(), worker),
             None => Lease { held: None },
         };
-        Ok((demo::resolve(model, demo_dir)?, lease))
+        let files = demo::resolve(model, demo_dir)?;
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        Ok((ModelFile { path: files[0].path.clone(), bytes }, lease))
     }
 
     fn lease(&self, key: Key, worker: WorkerId) -> Lease {

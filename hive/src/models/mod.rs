@@ -60,7 +60,8 @@ pub use self::{
 };
 pub(crate) use self::{download::Started, hub::Follower};
 
-/// A model's file.
+/// A model's file; for one that is split, the first of them, and the bytes of
+/// all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ModelFile {
     pub(crate) path: PathBuf,
@@ -211,12 +212,12 @@ impl Models {
         workers: &[WorkerRecord],
     ) -> Result<ModelRecord, ApiError> {
         let (this, wanted) = (self.clone(), id.clone());
-        let file = blocking(move || demo::resolve(&wanted, &this.inner.demo_dir)).await?;
-        let mut record = record::plain(id, &self.inner.hive_id, &file, workers);
+        let files = blocking(move || demo::resolve(&wanted, &this.inner.demo_dir)).await?;
+        let mut record = record::plain(id, &self.inner.hive_id, &files, workers);
         let known = self.inner.demo_info.get().filter(|_| id.is_demo()).cloned();
         let inspection = match known {
             Some(info) => Inspection::Readable(info),
-            None => inspect::inspect(&file.path).await,
+            None => inspect::inspect(&files[0].path).await,
         };
         match inspection {
             Inspection::Readable(info) => {
@@ -240,14 +241,15 @@ impl Models {
         let mut rows = blocking(move || this.repaired().map_err(unusable)).await?;
         let _one_at_a_time = self.inner.inspecting.lock().await;
         for row in rows.values_mut() {
-            if row.stage == Stage::Ready && row.info.is_none() && row.files.len() == 1 {
+            if row.stage == Stage::Ready && row.info.is_none() {
                 self.describe(row).await?;
             }
         }
         Ok(rows)
     }
 
-    /// Reads a header and writes down what it says.
+    /// Reads a header, with those of the other parts, and writes down what it
+    /// says.
     async fn describe(&self, row: &mut Row) -> Result<(), ApiError> {
         let Some(file) = row.files.first() else { return Ok(()) };
         let path = self.inner.cache.pointer(&row.repo, &row.commit, &file.name);

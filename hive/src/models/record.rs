@@ -161,7 +161,7 @@ pub(crate) fn here(row: &Row, cache: &HubCache) -> Progress {
 pub(crate) fn plain(
     id: &ModelRef,
     hive_id: &HiveId,
-    file: &super::ModelFile,
+    files: &[super::ModelFile],
     workers: &[WorkerRecord],
 ) -> ModelRecord {
     let used_by = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
@@ -171,12 +171,15 @@ pub(crate) fn plain(
         source: if id.is_demo() { ModelSource::Demo } else { ModelSource::File },
         repo: None,
         revision: None,
-        files: vec![ModelFile {
-            path: file.path.display().to_string(),
-            bytes: file.bytes,
-            sha256: None,
-        }],
-        bytes: file.bytes,
+        files: files
+            .iter()
+            .map(|file| ModelFile {
+                path: file.path.display().to_string(),
+                bytes: file.bytes,
+                sha256: None,
+            })
+            .collect(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
         state: ModelState::Ready,
         progress: None,
         architecture: None,

@@ -31,6 +31,38 @@ pub(crate) fn model(extra: usize) -> Vec<u8> {
     bytes
 }
 
+/// A model in two parts, as it could have been split: all tensors are in the
+/// first, whose header grows by what says so.
+pub(crate) fn model_in_parts() -> [Vec<u8>; 2] {
+    const HEADER: usize = 24;
+    const ENTRIES: usize = 16;
+    const ALIGNMENT: usize = 32;
+    let at = |offset: usize| u64::from_le_bytes(DEMO[offset..][..8].try_into().unwrap());
+    let entry = |key: &str, kind: u32, value: &[u8]| {
+        let length = (key.len() as u64).to_le_bytes();
+        [&length[..], key.as_bytes(), &kind.to_le_bytes()[..], value].concat()
+    };
+    let split = |number: u16| {
+        let tensors = i32::try_from(at(8)).unwrap().to_le_bytes();
+        [
+            entry("split.no", 2, &number.to_le_bytes()),
+            entry("split.count", 2, &2_u16.to_le_bytes()),
+            entry("split.tensors.count", 5, &tensors),
+        ]
+        .concat()
+    };
+    // What follows stays where its alignment has it.
+    let mut says = split(0);
+    let empty = entry("general.comment", 8, &0_u64.to_le_bytes());
+    let pad = (ALIGNMENT - (says.len() + empty.len()) % ALIGNMENT) % ALIGNMENT;
+    let comment = [&(pad as u64).to_le_bytes()[..], &vec![b' '; pad]].concat();
+    says.extend(entry("general.comment", 8, &comment));
+    let entries = (at(ENTRIES) + 4).to_le_bytes();
+    let first = [&DEMO[..ENTRIES], &entries, &says, &DEMO[HEADER..]].concat();
+    let counts = [0_u64.to_le_bytes(), 3_u64.to_le_bytes()].concat();
+    [first, [&DEMO[..8], &counts, &split(1)].concat()]
+}
+
 pub(crate) struct Bench {
     pub(crate) hub: Double,
     pub(crate) daemon: Daemon,

@@ -42,7 +42,7 @@ async fn a_quantisation_is_fetched_compared_and_not_fetched_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_split_model_brings_all_its_parts_and_a_tag_is_a_revision() {
     let parts = ["big/x-Q8_0-00001-of-00002.gguf", "big/x-Q8_0-00002-of-00002.gguf"];
-    let (one, two) = (model(1), model(2));
+    let [one, two] = model_in_parts();
     let bench = Bench::new(&[(parts[0], &one), (parts[1], &two)]).await;
     let operation =
         json!({"operation": "model_download", "model": "org/repo:Q8_0", "revision": "v1"});
@@ -55,6 +55,17 @@ async fn a_split_model_brings_all_its_parts_and_a_tag_is_a_revision() {
     for (part, bytes) in parts.iter().zip([&one, &two]) {
         let snapshot = cache(bench.directory.path()).join("models--org--repo/snapshots");
         assert_eq!(fs::read(snapshot.join(COMMIT).join(part)).unwrap(), *bytes);
+    }
+    // Its header is that of both: a worker can be started with it.
+    if lifecycle::locate("llm-worker-rbee").is_ok() {
+        assert_eq!(told.model()["architecture"], "llama", "{told:?}");
+        let spawned = bench.run(json!({"operation": "worker_spawn", "model": "org/repo"})).await;
+        let worker = spawned.outcome.as_ref().unwrap()["worker"]["id"].clone();
+        let refused = bench.run(json!({"operation": "model_delete", "id": "org/repo"})).await;
+        assert!(refused.outcome.unwrap_err().message.contains(worker.as_str().unwrap()));
+        bench.run(json!({"operation": "worker_delete", "worker_id": worker})).await;
+    } else {
+        eprintln!("SKIPPED: no worker program is built; nobody has read the parts together");
     }
     let none = json!({"operation": "model_download", "model": "org/repo", "revision": "v9"});
     let none = bench.run(none).await;

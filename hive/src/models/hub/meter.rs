@@ -67,7 +67,7 @@ impl Meter {
             total: Some(self.total),
             unit: "bytes".to_owned(),
             rate,
-            eta_s: rate.map(|rate| left as f64 / rate),
+            eta_s: rate.filter(|_| left > 0).map(|rate| left as f64 / rate),
         }
     }
 
@@ -127,6 +127,7 @@ mod tests {
         assert!(progress.rate.is_none_or(|rate| rate < 2.0), "{progress:?}");
         meter.at(100, ms(began, 31_000));
         assert_eq!(meter.stalled(ms(began, 99_000)), None);
+        assert_eq!(meter.progress(ms(began, 31_000)).eta_s, None, "nothing is to come");
     }
 
     #[test]

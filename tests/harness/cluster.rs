@@ -104,6 +104,15 @@ impl Cluster {
         Script::write(self.root.path(), name, script)
     }
 
+    /// Puts a model into the hub's cache as another tool would have.
+    pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
+        let repo = format!("models--{}", repo.replace('/', "--"));
+        let dir = self.root.path().join(".cache/huggingface/hub").join(repo);
+        let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
+        fs::create_dir_all(&snapshot)?;
+        Ok(fs::write(snapshot.join(file), "GGUF")?)
+    }
+
     /// One of its programs, with nothing of this process's environment but
     /// what every program needs.
     pub fn command(&self, program: &str) -> Command {

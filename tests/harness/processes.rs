@@ -42,6 +42,25 @@ impl Cluster {
         Ok(self.record(daemon)?.with_context(|| format!("no {daemon:?} runs"))?.pid)
     }
 
+    /// Where it keeps what it knows.
+    pub fn dir(&self, daemon: Daemon) -> PathBuf {
+        match daemon {
+            Daemon::Queen => self.paths().queen_dir(),
+            Daemon::Hive => self.paths().hive_dir(),
+        }
+    }
+
+    /// The program of one of this cluster's processes, with its arguments.
+    pub fn same_again(&self, pid: u32) -> anyhow::Result<std::process::Command> {
+        let arguments = arguments(pid);
+        let arguments: Vec<_> = arguments.iter().filter(|it| !it.is_empty()).collect();
+        let (program, rest) = arguments.split_first().context("it has ended")?;
+        let name = program.rsplit('/').next().context("it has no name")?;
+        let mut command = self.command(name);
+        command.args(rest);
+        Ok(command)
+    }
+
     /// A worker's process, as its own record says.
     pub fn worker_pid(&self, id: &WorkerId) -> anyhow::Result<u32> {
         match instance::find(&self.paths().worker_dir(id))? {
@@ -90,13 +109,6 @@ impl Cluster {
         let twice = ids.windows(2).find(|pair| pair[0] == pair[1]);
         anyhow::ensure!(twice.is_none(), "two processes of one worker: {twice:?}");
         Ok(())
-    }
-
-    fn dir(&self, daemon: Daemon) -> PathBuf {
-        match daemon {
-            Daemon::Queen => self.paths().queen_dir(),
-            Daemon::Hive => self.paths().hive_dir(),
-        }
     }
 
     /// Whatever a cluster starts inherits its data directory, which is nobody

@@ -185,7 +185,9 @@ impl Launcher {
         }
         let (record, is_running) = match instance::find(&dir) {
             Ok(Found::Running(record)) => (record, true),
-            Ok(Found::Stale(record)) => (record, false),
+            // Whoever has its number now does not hold its folder, so it is
+            // none of ours; what the dead one left behind carries its nonce.
+            Ok(Found::Stale(record)) => (record_of_nobody(record.nonce), false),
             Ok(Found::Absent) | Err(_) => match &spec {
                 Some(spec) => (record_of_nobody(spec.nonce), false),
                 None => return None,

@@ -41,6 +41,8 @@ const JOBS_GRACE: Duration = Duration::from_secs(5);
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
 /// Its queen judges a hive by what it says, and counts 10 s of silence as late.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(4);
+/// How often the disk is looked through for abandoned downloads.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 /// How often ended jobs are looked through for those that are too old.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
@@ -78,7 +80,7 @@ impl ServerConfig {
     /// What `config` says, for the hive `localhost`.
     pub fn new(paths: Paths, config: &Config) -> Result<Self, SecretError> {
         let token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
-        let hub = HubConfig::from_env(paths.cache_dir.clone());
+        let hub = HubConfig::from_env(config.hive.hf_token_file.clone(), paths.cache_dir.clone());
         Ok(Self {
             paths,
             hive_id: HiveId::localhost(),
@@ -200,6 +202,7 @@ impl Server {
         let opening =
             tokio::task::spawn_blocking(move || Models::open(hive_id, demo_dir, hub, &catalog));
         let models = opening.await.map_err(io::Error::other).map_err(system("a thread"))??;
+        tokio::spawn(sweep(models.clone(), background.clone()));
         let launcher = Launcher {
             hive_id: config.hive_id.clone(),
             paths: config.paths,
@@ -316,6 +319,20 @@ async fn live(
         }
         let now = HiveRecord { last_seen_at: Some(now()), ..record.clone() };
         feed.publish(FeedEvent::Hive(now.into()));
+    }
+}
+
+/// Once has been when the models were opened.
+async fn sweep(models: Models, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(SWEEP_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        let models = models.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || models.sweep()).await {
+            tracing::warn!(%error, "cannot look for abandoned downloads");
+        }
     }
 }
 

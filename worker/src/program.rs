@@ -20,6 +20,7 @@ use crate::{
     Server, ServerConfig,
     engine::threads,
     load::{ComputeDevice, LoadOptions, LoadProgress, Loaded},
+    model_file,
     phase::Identity,
     server::KIND,
 };
@@ -34,7 +35,7 @@ pub type Loader = fn(&LoadOptions, &mut dyn FnMut(LoadProgress)) -> Result<Loade
 #[derive(Debug, Parser)]
 #[command(name = "llm-worker-rbee", version)]
 struct Args {
-    /// The model: a GGUF file.
+    /// The model: a GGUF file, or the first part of one that was split.
     #[arg(long, value_name = "FILE")]
     model_file: PathBuf,
     /// What the model is called.
@@ -87,7 +88,7 @@ pub fn main(loader: Loader) -> ExitCode {
 }
 
 fn run(args: Args, loader: Loader) -> anyhow::Result<()> {
-    let model_bytes = std::fs::metadata(&args.model_file).ok().map(|it| it.len());
+    let model_bytes = model_file::bytes(&args.model_file);
     if args.device.is_cpu() {
         // Before any thread exists: the engine's pools read it when they wake.
         threads::ensure(args.threads.unwrap_or_else(|| suitable_threads(model_bytes)))?;

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     devices::choice::tests::{cpu, gpu},
-    models::{HubConfig, Models},
+    models::{HubConfig, Models, Silence, TokenFile},
     workers::{Means, RestartPolicy, Workers, launcher},
 };
 
@@ -45,7 +45,8 @@ impl Bench {
         let hub = HubConfig {
             endpoint: "http://127.0.0.1:9".parse().map_err(|_| String::new()),
             cache_dir: directory.path().join("hub"),
-            token_file: directory.path().join("token"),
+            token_file: TokenFile::Usual(directory.path().join("token")),
+            silence: Silence::default(),
             chunk_bytes: 1024,
         };
         let (demo_dir, catalog) =

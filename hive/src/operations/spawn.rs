@@ -38,7 +38,8 @@ impl Hive {
     ) -> Result<(), Failure> {
         let began = Instant::now();
         // Until the worker is on the list of those who have the model.
-        let claim = self.models.claim(&operation.model);
+        let id = WorkerId::generate();
+        let claim = self.models.claim(&operation.model, &id);
         let (file, lease) = job.unless_cancelled(claim).await??;
         job.narrate(EVENT, found(&file)).await;
 
@@ -46,7 +47,7 @@ impl Hive {
         job.narrate(EVENT, format!("device {}: {why}", choice::describe(&device))).await;
         check_threads(&operation, &device)?;
 
-        let spec = self.spec(&operation, file, &device);
+        let spec = self.spec(id, &operation, file, &device);
         let target = Target { worker_id: Some(spec.id.clone()), ..Target::default() };
         job.concerns(target).await;
         let Admitted { spec, cores, remarks } = self.workers.spawn(spec).await?;
@@ -81,11 +82,17 @@ impl Hive {
         choice::choose(&self.devices.records(), &self.id, has_cuda_worker, &wish)
     }
 
-    fn spec(&self, operation: &WorkerSpawn, file: ModelFile, device: &DeviceRecord) -> Spec {
+    fn spec(
+        &self,
+        id: WorkerId,
+        operation: &WorkerSpawn,
+        file: ModelFile,
+        device: &DeviceRecord,
+    ) -> Spec {
         let is_cpu = device.id.is_cpu();
         let default_slots = if is_cpu { SLOTS_CPU } else { SLOTS_GPU };
         Spec {
-            id: WorkerId::generate(),
+            id,
             model: operation.model.clone(),
             model_bytes: file.bytes,
             device: device.id.clone(),

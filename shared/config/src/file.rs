@@ -76,6 +76,9 @@ pub struct HiveConfig {
     /// The most threads that a worker gets who does not ask for a number;
     /// none: its share of the cores that are free.
     pub worker_threads: Option<u32>,
+    /// The file with the token that the Hugging Face hub is shown; none: where
+    /// the hub's own tools keep theirs.
+    pub hf_token_file: Option<PathBuf>,
 }
 
 /// `[keeper]`
@@ -160,6 +163,7 @@ impl Default for HiveConfig {
             worker_restart_delay: Duration::from_secs(1),
             worker_restarts_max: 5,
             worker_threads: None,
+            hf_token_file: None,
         }
     }
 }
@@ -260,6 +264,9 @@ impl HiveConfig {
                 .integer("worker_restarts_max", 0..=1_000)?
                 .unwrap_or(default.worker_restarts_max),
             worker_threads: section.integer("worker_threads", 1..=1_024)?,
+            hf_token_file: section
+                .parsed::<PathBuf>("hf_token_file", TOKEN_FILE_SHAPE)?
+                .map(|token| beside(source.path, &token.value)),
         };
         section.finish()?;
         Ok(hive)

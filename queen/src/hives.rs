@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use client::Daemon;
 use config::{Paths, Reach};
 use daemon::{
     jobs::{Failure, JobHandle},
@@ -34,7 +35,7 @@ pub(crate) use self::remote::RemoteHive;
 use self::{capabilities::Notebook, local::LocalMachine};
 pub use self::{
     capabilities::Refreshed,
-    link::{HiveLink, News, list, worker_at},
+    link::{HiveLink, News, list},
 };
 use crate::fleet::FleetHandle;
 
@@ -189,6 +190,20 @@ impl Hives {
         }
         Err(ApiError::new(ErrorCode::HiveUnreachable, format!("hive '{id}' is not running"))
             .with_hint(format!("rbee-keeper hive start {id}")))
+    }
+
+    /// The way to a worker of a hive that is not behind ssh. Where its hive
+    /// does not run now, a worker of this machine may run all the same.
+    pub fn worker(&self, id: &HiveId, url: &str) -> Result<Daemon, ApiError> {
+        let linked = self.links().get(id).map(|link| link.hive.token().cloned());
+        let token = linked.unwrap_or_else(|| self.shared.local.token(id));
+        let daemon = Daemon::new(url)
+            .map_err(|error| ApiError::new(ErrorCode::WorkerLost, error.one_line()))?
+            .named("worker");
+        Ok(match token {
+            Some(token) => daemon.with_token(token),
+            None => daemon,
+        })
     }
 
     /// Asks a hive for what it has, and writes it to `capabilities.yaml`.

@@ -24,13 +24,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use client::Daemon;
 use config::{Config, Reach, SshTarget};
 use daemon::jobs::{Failure, JobHandle};
 use lifecycle::ssh::{SshError, SshFault};
 use protocol::{
     ApiError, ErrorCode, HiveId,
     fleet::HiveRecord,
-    operation::{HiveInstall, HiveUpdate, SshTest},
+    operation::{HiveInstall, HiveUninstall, HiveUpdate, SshTest},
 };
 use secrecy::SecretString;
 
@@ -123,9 +124,32 @@ impl Machines {
         parsed(&it.alias, it.ssh.as_deref(), it.host_key.as_deref(), path)
     }
 
-    /// As [`Machines::check_test`].
+    /// As [`Machines::check_test`]; and only what is there can be replaced.
     pub fn check_update(&self, it: &HiveUpdate) -> Result<(), ApiError> {
-        parsed(&it.alias, None, None, it.binary_path.as_deref())
+        parsed(&it.alias, None, None, it.binary_path.as_deref())?;
+        self.check_there(&it.alias)
+    }
+
+    /// As [`Machines::check_update`].
+    pub fn check_uninstall(&self, it: &HiveUninstall) -> Result<(), ApiError> {
+        parsed(&it.alias, None, None, None)?;
+        self.check_there(&it.alias)
+    }
+
+    fn check_there(&self, id: &HiveId) -> Result<(), ApiError> {
+        if self.shared.store.get(id).is_some() {
+            return Ok(());
+        }
+        self.shared.hives.record(id)?;
+        let message = format!("no hive was installed on '{id}' from here");
+        Err(ApiError::new(ErrorCode::Conflict, message)
+            .with_hint(format!("rbee-keeper hive install {id}")))
+    }
+
+    /// The way to a worker, if its machine is behind ssh.
+    pub async fn worker(&self, id: &HiveId, url: &str) -> Option<Result<Daemon, ApiError>> {
+        let tunnel = self.tunnel(id)?;
+        Some(tunnel.worker(url).await)
     }
 
     /// Starts the machine's hive.

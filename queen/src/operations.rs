@@ -15,7 +15,7 @@ use protocol::{
     fleet::{HiveRecord, Snapshot},
     operation::{Operation, QueenOperation, Target},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     fleet::FleetHandle,
@@ -63,6 +63,9 @@ impl Execute for Operations {
             Operation::Queen(QueenOperation::SshTest(it)) => self.machines.check_test(it)?,
             Operation::Queen(QueenOperation::HiveInstall(it)) => self.machines.check_install(it)?,
             Operation::Queen(QueenOperation::HiveUpdate(it)) => self.machines.check_update(it)?,
+            Operation::Queen(QueenOperation::HiveUninstall(it)) => {
+                self.machines.check_uninstall(it)?;
+            }
             _ => {}
         }
         Ok(operation)
@@ -72,12 +75,27 @@ impl Execute for Operations {
         (operation.name(), operation.target())
     }
 
+    fn checkpoint(operation: &Operation) -> Option<Value> {
+        match operation {
+            Operation::Queen(QueenOperation::Infer(infer)) => Some(infer::waiting(infer)),
+            _ => None,
+        }
+    }
+
     fn run(
         self: Arc<Self>,
         operation: Operation,
         job: JobHandle,
     ) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move { self.carry_out(operation, &job).await })
+    }
+
+    fn resume(
+        self: Arc<Self>,
+        checkpoint: Value,
+        job: JobHandle,
+    ) -> BoxFuture<'static, Result<(), Failure>> {
+        self.resume_infer(checkpoint, job)
     }
 }
 

@@ -12,6 +12,8 @@ mod cancel;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod errors;
@@ -19,6 +21,8 @@ mod errors;
 mod faults;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
@@ -31,3 +35,5 @@ mod queue;
 mod readers;
 #[cfg(test)]
 mod ssh;
+#[cfg(test)]
+mod supervision;

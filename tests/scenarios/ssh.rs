@@ -135,6 +135,18 @@ async fn a_machine_is_installed_used_cut_off_updated_and_left_as_it_was() -> any
     until_link(&cluster, "gpu-1", "up").await?;
     cluster.until_tokens(&job, shown + 5).await?;
 
+    // The queen is killed, and the connection with her; the next one reads on.
+    let shown = cluster.job(&job).await?.last_event as usize;
+    cluster.kill9(cluster.pid(harness::Daemon::Queen)?).await?;
+    cluster.keeper(&["queen", "start"]).await?.succeeded()?;
+    until_link(&cluster, "gpu-1", "up").await?;
+    cluster.until_tokens(&job, shown + 5).await?;
+    wait_for("the dead queen's ssh to be gone", async || {
+        let pids = cluster.ssh_pids();
+        Ok(Seen::when(pids.len() == 1, pids))
+    })
+    .await?;
+
     // The same build again changes nothing; another one takes its place while
     // the worker goes on.
     cluster.keeper(&["hive", "install", "gpu-1"]).await?.succeeded()?;

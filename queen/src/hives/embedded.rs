@@ -1,20 +1,19 @@
 //! The hive in the queen's own process: the same operations and the same
 //! feed, called directly.
 
-use client::Daemon;
 use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use hive::Direct;
 use protocol::{
     ApiError, HiveId, WorkerId,
-    fleet::{Capabilities, WorkerRecord},
+    fleet::Capabilities,
     job::JobEvent,
     logs::{LogPage, LogQuery},
     operation::HiveOperation,
 };
 use secrecy::SecretString;
 
-use super::link::{HiveLink, News, worker_at};
+use super::link::{HiveLink, News};
 
 /// See the module.
 pub(super) struct EmbeddedHive {
@@ -59,12 +58,8 @@ impl HiveLink for EmbeddedHive {
         self.hive.worker_logs(worker, query).boxed()
     }
 
-    fn worker<'a>(&'a self, worker: &'a WorkerRecord) -> BoxFuture<'a, Result<Daemon, ApiError>> {
-        let daemon = worker_at(worker).map(|daemon| match &self.token {
-            Some(token) => daemon.with_token(token.clone()),
-            None => daemon,
-        });
-        std::future::ready(daemon).boxed()
+    fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref()
     }
 
     fn run<'a>(

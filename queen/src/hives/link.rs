@@ -1,16 +1,16 @@
 //! What the queen needs of a hive, however it is reached. An operation's code
 //! has one of these and does not know which.
 
-use client::Daemon;
 use daemon::jobs::{Failure, JobHandle};
 use futures::{future::BoxFuture, stream::BoxStream};
 use protocol::{
-    ApiError, ErrorCode, HiveId, WorkerId,
-    fleet::{Capabilities, FeedEvent, WorkerRecord},
+    ApiError, HiveId, WorkerId,
+    fleet::{Capabilities, FeedEvent},
     job::JobEvent,
     logs::{LogPage, LogQuery},
     operation::HiveOperation,
 };
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// What comes from a hive's feed.
@@ -43,8 +43,8 @@ pub trait HiveLink: Send + Sync {
         query: &'a LogQuery,
     ) -> BoxFuture<'a, Result<LogPage, ApiError>>;
 
-    /// The way to one of its workers. A worker wants to see its hive's token.
-    fn worker<'a>(&'a self, worker: &'a WorkerRecord) -> BoxFuture<'a, Result<Daemon, ApiError>>;
+    /// What it wants to see of its callers, and so do its workers.
+    fn token(&self) -> Option<&SecretString>;
 
     /// Runs an operation there as a part of `job`: everything but the result
     /// is published in it, a cancel travels on, and the result is returned.
@@ -65,14 +65,4 @@ pub async fn list(
     let event = hive.run(operation, job).await?;
     let list = event.as_ref().and_then(JobEvent::as_result).and_then(|result| result.get(key));
     Ok(list.and_then(Value::as_array).cloned().unwrap_or_default())
-}
-
-/// The address that a worker's record names.
-pub fn worker_at(worker: &WorkerRecord) -> Result<Daemon, ApiError> {
-    let lost = |reason: String| {
-        ApiError::new(ErrorCode::WorkerLost, format!("worker {}: {reason}", worker.id))
-    };
-    let url = worker.url.as_deref().ok_or_else(|| lost("it has no address yet".to_owned()))?;
-    let daemon = Daemon::new(url).map_err(|error| lost(error.one_line()))?;
-    Ok(daemon.named("worker"))
 }

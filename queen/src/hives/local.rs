@@ -77,6 +77,11 @@ impl LocalMachine {
         self.dir.join("hive.log")
     }
 
+    /// The token of the hive of this machine, if `id` is that.
+    pub(super) fn token(&self, id: &HiveId) -> Option<SecretString> {
+        self.token.clone().filter(|_| id.is_localhost())
+    }
+
     /// Held while the hive is started or stopped.
     pub(super) async fn hold(&self) -> tokio::sync::MutexGuard<'_, Machine> {
         self.machine.lock().await

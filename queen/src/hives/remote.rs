@@ -6,14 +6,14 @@ use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use protocol::{
     ApiError, ErrorCode, HiveId, WorkerId,
-    fleet::{Capabilities, WorkerRecord},
+    fleet::Capabilities,
     job::{EndMarker, JobEvent},
     logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
 };
 use secrecy::SecretString;
 
-use super::link::{HiveLink, News, worker_at};
+use super::link::{HiveLink, News};
 
 /// One hive's address. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -147,12 +147,8 @@ impl HiveLink for RemoteHive {
         .boxed()
     }
 
-    fn worker<'a>(&'a self, worker: &'a WorkerRecord) -> BoxFuture<'a, Result<Daemon, ApiError>> {
-        let daemon = worker_at(worker).map(|daemon| match &self.token {
-            Some(token) => daemon.with_token(token.clone()),
-            None => daemon,
-        });
-        std::future::ready(daemon).boxed()
+    fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref()
     }
 
     fn run<'a>(

@@ -150,12 +150,6 @@ impl Machines {
     pub async fn uninstall(&self, it: HiveUninstall, job: &JobHandle) -> Result<(), Failure> {
         let id = &it.alias;
         let _alone = self.alone(id, job).await?;
-        if self.shared.store.get(id).is_none() {
-            let message = format!("no hive was installed on '{id}' from here");
-            return Err(ApiError::new(ErrorCode::Conflict, message)
-                .with_hint("rbee-keeper hive list")
-                .into());
-        }
         if it.purge {
             self.purge_models(id, job).await?;
         }

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use client::Daemon;
 use config::SshTarget;
 use daemon::server::HttpServer;
 use lifecycle::ssh::{Connection, Pulse, SshError, SshFault, argv::Forward};
@@ -169,8 +170,18 @@ impl Tunnel {
         .and_then(|connection| connection.ok_or_else(|| self.shared.is_down()))
     }
 
+    /// The way to the worker that calls itself `url` there.
+    pub(super) async fn worker(&self, url: &str) -> Result<Daemon, ApiError> {
+        let lost = |message: String| ApiError::new(ErrorCode::WorkerLost, message);
+        let port = loopback_port(url)
+            .ok_or_else(|| lost("it names no port of its own machine".to_owned()))?;
+        let socket = self.reach(port).await?;
+        let daemon = Daemon::new(url).map_err(|error| lost(error.one_line()))?;
+        Ok(daemon.named("worker").through_socket(socket).with_token(self.token().clone()))
+    }
+
     /// The socket that leads to `port` there.
-    pub(super) async fn reach(&self, port: u16) -> Result<PathBuf, ApiError> {
+    async fn reach(&self, port: u16) -> Result<PathBuf, ApiError> {
         let is_known = self.shared.note(port)?;
         let socket = self.shared.socket_of(port);
         // A connection that is down opens it when it is back.
@@ -231,6 +242,13 @@ impl Shared {
         ApiError::new(ErrorCode::HiveUnreachable, message)
             .with_hint(format!("why: rbee-keeper hive doctor {}", self.id))
     }
+}
+
+/// The port of `http://127.0.0.1:9300`. A machine speaks for its own loopback
+/// and for no other address.
+fn loopback_port(url: &str) -> Option<u16> {
+    let address: std::net::SocketAddr = url.strip_prefix("http://")?.parse().ok()?;
+    address.ip().is_loopback().then_some(address.port())
 }
 
 /// A folder for sockets whose paths are short enough for them.
@@ -376,7 +394,7 @@ impl Keeper {
                     connection.forward(&forward).await?;
                 }
                 let tunnel = Tunnel { shared: Arc::clone(shared) };
-                match TunnelledHive::new(tunnel, port) {
+                match TunnelledHive::new(&tunnel, port) {
                     Ok(hive) => self.told.hives.connect(Arc::new(hive)),
                     Err(error) => tracing::warn!(%error, "no link"),
                 }
@@ -478,5 +496,13 @@ mod tests {
         assert_eq!(wait(0, SshFault::Login), 300_000);
         assert_eq!(retry_in(0, SshFault::Gone, 0.0), Duration::from_millis(375));
         assert_eq!(retry_in(0, SshFault::Gone, 1.0), Duration::from_millis(625));
+    }
+
+    #[test]
+    fn a_worker_is_on_the_loopback_of_its_machine() {
+        assert_eq!(loopback_port("http://127.0.0.1:9300"), Some(9300));
+        for url in ["http://10.0.0.7:22", "http://box:9300", "https://127.0.0.1:1", "x", ""] {
+            assert_eq!(loopback_port(url), None, "{url}");
+        }
     }
 }

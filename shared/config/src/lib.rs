@@ -16,6 +16,7 @@ pub mod paths;
 pub mod procfs;
 pub mod secret;
 pub mod ssh_config;
+pub mod threads;
 
 mod text_file;
 mod toml_section;

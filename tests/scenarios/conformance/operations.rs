@@ -67,6 +67,7 @@ ssh                | 7
 stop               | 7
 stream             | "yes"
 temperature        | "hot"
+threads            | "four"
 top_k              | -1
 top_p              | "large"
 worker             | "cudda"

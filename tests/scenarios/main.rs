@@ -20,6 +20,8 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod integrated;
+#[cfg(test)]
 mod main_job;
 #[cfg(test)]
 mod operations;

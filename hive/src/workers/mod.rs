@@ -47,4 +47,5 @@ mod restart;
 mod spec;
 mod supervisor;
 
+pub use self::launcher::has_left_workers;
 pub(crate) use self::{admission::Admitted, handle::Workers, launcher::Launcher, spec::Spec};

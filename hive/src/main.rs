@@ -64,7 +64,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         server.local_addr(),
         log_dir.display()
     ));
-    server.asked_or_signalled().await.context("cannot wait for signals")?;
+    server.shutdown().asked_or_signalled().await.context("cannot wait for signals")?;
     server.close().await;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! refused here with the flag's name, and the same rules hold as at the
 //! queen's door.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use config::BaseUrl;
@@ -131,8 +131,24 @@ pub enum Queen {
     },
     /// Whether she runs and is well
     Status,
-    /// Which build she is
+    /// Which build she is, and which one would be started
     Info,
+    /// Build her program from the source of rbee and put it beside this one
+    Rebuild(RebuildArgs),
+}
+
+/// `queen rebuild`
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// With the hive of this machine in her process, called without HTTP
+    #[arg(long)]
+    pub with_local_hive: bool,
+    /// The folder with the source [default: where this program was built]
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// Then restart the queen that runs here; workers of this machine end with her hive
+    #[arg(long)]
+    pub restart: bool,
 }
 
 /// `hive …`
@@ -550,6 +566,7 @@ mod tests {
             "queen stop --keep-hives",
             "queen status -o json",
             "queen info",
+            "queen rebuild --with-local-hive --source /src/rbee --restart",
             "hive start",
             "hive stop attic",
             "hive status",

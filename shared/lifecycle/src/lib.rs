@@ -11,6 +11,7 @@
 //! through a closure of the caller's.
 
 pub mod binaries;
+pub mod build;
 pub mod exit;
 pub mod launch;
 pub mod log;
@@ -19,6 +20,7 @@ pub mod ready;
 pub mod stop;
 
 pub use binaries::{NotFound, locate};
+pub use build::{Build, BuildError, Checkout, Profile};
 pub use config::procfs::memory_bytes as process_memory_bytes;
 pub use exit::Exit;
 pub use launch::{Launch, LaunchError, Launched};

@@ -63,6 +63,7 @@ slots              | "two"
 stop               | 7
 stream             | "yes"
 temperature        | "hot"
+threads            | 0.5
 top_k              | -1
 top_p              | "large"
 worker             | "cudda"

@@ -17,4 +17,4 @@ mod workers;
 pub use direct::Direct;
 pub use models::{CatalogError, HubConfig, Silence, TokenFile};
 pub use server::{KIND, Server, ServerConfig, StartError};
-pub use workers::RestartPolicy;
+pub use workers::{RestartPolicy, has_left_workers};

@@ -99,7 +99,7 @@ async fn run(args: Serve) -> anyhow::Result<()> {
         server.local_addr(),
         log_dir.display()
     ));
-    server.asked_or_signalled().await.context("cannot wait for signals")?;
+    server.shutdown().asked_or_signalled().await.context("cannot wait for signals")?;
     server.close().await;
     Ok(())
 }

@@ -15,6 +15,7 @@ use daemon::{
     feed::Feed,
     jobs::{Jobs, Retention, StoreError},
     server::{BindError, HttpServer},
+    shutdown::Shutdown,
 };
 use protocol::{
     HiveId, Timestamp,
@@ -258,14 +259,9 @@ impl Server {
         self.direct.clone()
     }
 
-    /// Resolves when `POST /v1/shutdown` was called.
-    pub async fn asked_to_stop(&self) {
-        self.stop.shutdown.asked().await;
-    }
-
-    /// Resolves when `POST /v1/shutdown` was called or a signal came.
-    pub async fn asked_or_signalled(&self) -> io::Result<()> {
-        self.stop.shutdown.asked_or_signalled().await
+    /// What `POST /v1/shutdown` asks it to stop by.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.stop.shutdown
     }
 
     /// Stops serving. The workers live on for the next hive, unless they were

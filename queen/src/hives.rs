@@ -259,6 +259,8 @@ impl Hives {
                     Ok(hive) => {
                         let url = hive.url().to_owned();
                         self.connect(hive);
+                        #[cfg(feature = "local-hive")]
+                        self.close_when_asked(&machine);
                         url
                     }
                     Err(error) => {
@@ -277,6 +279,60 @@ impl Hives {
         })?;
         job.narrate("hive_start", format!("hive '{id}' is ready at {}", live.url)).await;
         Ok(live)
+    }
+
+    /// A hive in the queen's process ended with the last queen, and its workers
+    /// live on; where there are any, it is started again with her.
+    #[cfg(feature = "local-hive")]
+    pub async fn adopt_orphans(&self) {
+        let Shared { fleet, local, .. } = &*self.shared;
+        let id = HiveId::localhost();
+        let mut machine = local.hold().await;
+        if self.links().contains_key(&id) || !local.has_orphans() {
+            return;
+        }
+        match local.embed(&mut machine).await {
+            Ok(hive) => {
+                self.connect(hive);
+                self.close_when_asked(&machine);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "nobody looks after the workers of this machine");
+                fleet.hive_unreachable(&id, &error.to_string());
+            }
+        }
+    }
+
+    /// The hive in the queen's process can be asked to stop at its own door,
+    /// as one that is a process of its own.
+    #[cfg(feature = "local-hive")]
+    fn close_when_asked(&self, machine: &local::Machine) {
+        let Some(asked) = machine.shutdown().cloned() else { return };
+        let hives = self.clone();
+        self.shared.tasks.spawn(async move {
+            tokio::select! {
+                () = asked.asked() => {}
+                // She closes it herself.
+                () = hives.shared.shutdown.asked() => return,
+            }
+            let mut machine = hives.shared.local.hold().await;
+            // Whoever stopped it in the meantime has closed it, and may have
+            // started the next one.
+            if machine.shutdown().is_some_and(Shutdown::is_asked) {
+                hives.let_go(&mut machine).await;
+            }
+        });
+    }
+
+    #[cfg(feature = "local-hive")]
+    async fn let_go(&self, machine: &mut local::Machine) {
+        let id = HiveId::localhost();
+        if let Some(link) = self.links().remove(&id) {
+            link.stop_following.cancel();
+        }
+        let left = self.shared.local.leave(machine).await;
+        self.shared.fleet.hive_stopped(&id);
+        tracing::info!(?left, "the local hive was asked to stop at its own door");
     }
 
     /// The address of the hive of this machine, if it runs; one that somebody

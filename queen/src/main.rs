@@ -1,6 +1,6 @@
 //! `queen-rbee`: arguments and configuration in, a running queen out.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{io::Write as _, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -15,6 +15,9 @@ struct Args {
     /// Where to listen; overrides [queen] address in config.toml.
     #[arg(long, value_name = "IP:PORT")]
     address: Option<SocketAddr>,
+    /// Print which build this is, as /v1/build-info answers, and leave.
+    #[arg(long)]
+    build_info: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -33,6 +36,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
+    if args.build_info {
+        let build = serde_json::to_string(&daemon::build::info(queen::FEATURES))?;
+        writeln!(std::io::stdout(), "{build}")?;
+        return Ok(());
+    }
     let paths = Paths::from_env()?;
     let config = Config::load(&paths)?;
     let log_dir = paths.queen_dir().join("log");

@@ -111,6 +111,8 @@ impl Server {
         let hives =
             Hives::new(fleet.clone(), &paths, &config, &queen_url, shutdown.clone(), hive_token)
                 .map_err(StartError::Hive)?;
+        #[cfg(feature = "local-hive")]
+        hives.adopt_orphans().await;
         let machines =
             Machines::new(fleet.clone(), hives.clone(), &config, &dir).map_err(StartError::Hive)?;
         let waiting_max = usize::try_from(config.queen.queue_limit).unwrap_or(usize::MAX);

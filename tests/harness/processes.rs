@@ -62,6 +62,49 @@ impl Cluster {
         Ok(command)
     }
 
+    /// Whether the hive of this machine is a part of the queen's process, as
+    /// her build says. What this makes different for a test is in the two calls
+    /// below.
+    pub async fn hive_is_in_queen(&self) -> anyhow::Result<bool> {
+        let build = self.get("/v1/build-info").await?;
+        let features = build.body["features"].as_array().context("she does not say")?;
+        Ok(features.iter().any(|feature| feature == "local-hive"))
+    }
+
+    /// How many processes a queen, a hive and so many workers are.
+    pub async fn processes_with(&self, workers: usize) -> anyhow::Result<usize> {
+        Ok(workers + if self.hive_is_in_queen().await? { 1 } else { 2 })
+    }
+
+    /// The process that is the hive and nothing else; one that is a part of
+    /// the queen's begins and ends with hers.
+    pub fn hive_process(&self) -> Option<u32> {
+        let mut processes = self.processes().into_iter();
+        processes.find(|(_, program)| program == "rbee-hive").map(|(pid, _)| pid)
+    }
+
+    /// Kills the process of the hive, and with it the queen whose part it is.
+    pub async fn kill_hive(&self) -> anyhow::Result<()> {
+        self.kill9(self.pid(Daemon::Hive)?).await
+    }
+
+    /// Starts the hive, and before it the queen if she is gone.
+    pub async fn start_hive(&self) -> anyhow::Result<()> {
+        self.keeper(&["queen", "start"]).await?.succeeded()?;
+        self.keeper(&["hive", "start"]).await?.succeeded().map(drop)
+    }
+
+    /// Asks the hive to end at its own door, and waits until it has.
+    pub async fn end_hive(&self) -> anyhow::Result<()> {
+        let answer = self.call(Daemon::Hive, "POST", "/v1/shutdown", &[], None).await?;
+        anyhow::ensure!(answer.status == 200, "{answer:?}");
+        wait_for("the hive to be gone", async || {
+            let record = self.record(Daemon::Hive)?;
+            Ok(Seen::when(record.is_none(), record))
+        })
+        .await
+    }
+
     /// A worker's process, as its own record says.
     pub fn worker_pid(&self, id: &WorkerId) -> anyhow::Result<u32> {
         match instance::find(&self.paths().worker_dir(id))? {

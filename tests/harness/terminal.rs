@@ -15,7 +15,7 @@ use crate::{Cluster, Seen, wait_for};
 const ROWS: NonZeroU16 = NonZeroU16::new(30).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(120).unwrap();
 
-/// The keeper's dashboard on a terminal.
+/// The keeper on a terminal.
 pub struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
     keyboard: Box<dyn Write + Send>,
@@ -25,13 +25,19 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Opens `rbee-keeper` on a new terminal.
+    /// Opens the dashboard on a new terminal.
     pub fn open(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::running(cluster, &[])
+    }
+
+    /// Runs `rbee-keeper …` on a new terminal.
+    pub fn running(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
         let (rows, cols) = (ROWS.get(), COLUMNS.get());
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size)?;
         let program = cluster.command("rbee-keeper");
         let mut command = CommandBuilder::new(program.get_program());
+        command.args(args);
         command.env_clear();
         for (name, value) in program.get_envs() {
             if let Some(value) = value {
@@ -111,7 +117,7 @@ impl Terminal {
 
     /// Waits for its end, and until all it wrote has been drawn.
     pub async fn exit_code(&mut self) -> anyhow::Result<u32> {
-        let status = wait_for("the dashboard to end", async || {
+        let status = wait_for("the program to end", async || {
             Ok(match self.child.try_wait()? {
                 Some(status) => Seen::Yes(status),
                 None => Seen::NotYet(format!("it shows\n{}", self.text())),

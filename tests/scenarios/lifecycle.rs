@@ -135,20 +135,19 @@ async fn a_hive_starts_on_whatever_a_dead_one_left_and_nobody_else_is_signalled(
 async fn the_next_hive_takes_no_stranger_for_a_worker_that_has_died() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("still here"))?;
-    let mut worker = cluster.spawn_worker(&script, 1).await?;
+    let worker = cluster.spawn_worker(&script, 1).await?;
     let mut stranger = Stranger::start()?;
     let truth = record_of(&cluster.paths().worker_dir(&worker))?;
     for (what, record) in leftovers(&truth, &stranger)? {
         // Both at once, as when a machine loses its power.
-        cluster.kill9(cluster.pid(Daemon::Hive)?).await?;
+        cluster.kill_hive().await?;
         for pid in cluster.worker_pids() {
             cluster.kill9(pid).await?;
         }
         fs::write(cluster.paths().worker_dir(&worker).join("record.json"), &record)?;
-        cluster.keeper(&["hive", "start"]).await?.succeeded()?;
-        let list = cluster.run(&json!({"operation": "worker_list"})).await?;
-        assert_eq!(list.result()["workers"], json!([]), "{what}");
-        worker = cluster.spawn_worker(&script, 1).await?;
+        cluster.start_hive().await?;
+        let is_anew = |it: &Value| it["state"] == "ready" && it["pid"] != stranger.0.id();
+        cluster.until_worker(&worker, "its next life", is_anew).await?;
         assert_eq!(cluster.run(&Cluster::infer(&script)).await?.text(), "still here", "{what}");
         assert!(stranger.is_unharmed()?, "{what}: the hive ended a stranger");
     }
@@ -165,6 +164,10 @@ async fn a_second_daemon_on_one_data_directory_says_who_has_it() -> anyhow::Resu
         (cluster.dir(Daemon::Hive), cluster.pid(Daemon::Hive)?, "rbee-hive"),
         (cluster.paths().worker_dir(&worker), cluster.worker_pid(&worker)?, "llm-worker-rbee"),
     ] {
+        if program == "rbee-hive" && cluster.hive_process().is_none() {
+            // A part of the queen's process has no program to start again.
+            continue;
+        }
         let before = record_of(&dir)?;
         let record: Value = serde_json::from_str(&before)?;
         let second = cluster.same_again(pid)?.output()?;

@@ -22,6 +22,8 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod integrated;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod main_job;

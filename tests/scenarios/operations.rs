@@ -9,8 +9,8 @@ async fn stopping_the_hive_ends_its_workers_and_the_next_one_starts_empty() -> a
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("a b c"))?;
     cluster.spawn_worker(&script, 1).await?;
-    let first = cluster.pid(Daemon::Hive)?;
-    assert_eq!(cluster.processes().len(), 3);
+    let first = cluster.record(Daemon::Hive)?;
+    assert_eq!(cluster.processes().len(), cluster.processes_with(1).await?);
 
     cluster.keeper(&["hive", "stop"]).await?.succeeded()?;
     let left = cluster.processes();
@@ -20,7 +20,7 @@ async fn stopping_the_hive_ends_its_workers_and_the_next_one_starts_empty() -> a
     cluster.keeper(&["hive", "stop"]).await?.succeeded()?;
 
     cluster.keeper(&["hive", "start"]).await?.succeeded()?;
-    assert_ne!(cluster.pid(Daemon::Hive)?, first);
+    assert_ne!(cluster.record(Daemon::Hive)?, first);
     let list = cluster.keeper(&["worker", "list", "-o", "json"]).await?.succeeded()?;
     assert_eq!(list.json()?["workers"], json!([]));
     cluster.close()
@@ -54,17 +54,17 @@ async fn a_hive_that_is_kept_is_found_by_the_next_queen() -> anyhow::Result<()> 
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("still here"))?;
     let worker = cluster.spawn_worker(&script, 1).await?;
-    let (hive, pid) = (cluster.pid(Daemon::Hive)?, cluster.worker_pid(&worker)?);
+    let (hive, pid) = (cluster.hive_process(), cluster.worker_pid(&worker)?);
 
     cluster.keeper(&["queen", "stop", "--keep-hives"]).await?.succeeded()?;
     assert_eq!(cluster.record(Daemon::Queen)?, None);
-    assert_eq!((cluster.pid(Daemon::Hive)?, cluster.worker_pids()), (hive, vec![pid]));
+    assert_eq!((cluster.hive_process(), cluster.worker_pids()), (hive, vec![pid]));
 
     cluster.keeper(&["queen", "start"]).await?.succeeded()?;
     cluster.until_worker(&worker, "it to serve", |it| it["state"] == "ready").await?;
     let transcript = cluster.run(&Cluster::infer(&script)).await?;
     assert_eq!((transcript.text().as_str(), transcript.end), ("still here", EndMarker::Done));
-    assert_eq!((cluster.pid(Daemon::Hive)?, cluster.worker_pids()), (hive, vec![pid]));
+    assert_eq!((cluster.hive_process(), cluster.worker_pids()), (hive, vec![pid]));
     cluster.close()
 }
 

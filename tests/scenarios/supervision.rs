@@ -73,25 +73,25 @@ async fn restarts_are_counted_on_by_the_next_hive_and_a_death_that_nobody_saw_is
     cluster.until_worker(&worker, "its second life", back(2)).await?;
 
     let pid = cluster.worker_pid(&worker)?;
-    cluster.kill9(cluster.pid(Daemon::Hive)?).await?;
+    cluster.kill_hive().await?;
     cluster.kill9(pid).await?;
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    cluster.start_hive().await?;
     cluster.until_worker(&worker, "its third life", back(3)).await?;
     let seen = cluster.worker(&worker).await?;
     assert_eq!(seen["last_exit"]["reason"], "ended while no hive was watching", "{seen}");
 
     // Once more under a third hive, who finds it alive.
     let pid = cluster.worker_pid(&worker)?;
-    cluster.kill9(cluster.pid(Daemon::Hive)?).await?;
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    cluster.kill_hive().await?;
+    cluster.start_hive().await?;
     cluster.until_worker(&worker, "to be adopted", |it| it["pid"] == pid).await?;
     cluster.kill9(pid).await?;
     cluster.until_worker(&worker, "to be given up", |it| it["state"] == "failed").await?;
     assert_eq!(cluster.worker(&worker).await?["restarts"], 2);
 
     // And a fourth shows what the third has given up.
-    cluster.kill9(cluster.pid(Daemon::Hive)?).await?;
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    cluster.kill_hive().await?;
+    cluster.start_hive().await?;
     let is_told = |it: &Value| it["state"] == "failed" && it["restarts"] == 2;
     cluster.until_worker(&worker, "to be told", is_told).await?;
     assert!(cluster.worker_pids().is_empty());
@@ -109,8 +109,8 @@ async fn a_wait_goes_on_under_the_next_hive() -> anyhow::Result<()> {
     let before = cluster.worker(&worker).await?;
 
     let hive = cluster.pid(Daemon::Hive)?;
-    cluster.kill9(hive).await?;
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    cluster.kill_hive().await?;
+    cluster.start_hive().await?;
     assert_ne!(cluster.pid(Daemon::Hive)?, hive);
     // The hive itself is asked.
     let get = cluster.keeper(&["worker", "get", worker.as_str(), "-o", "json"]).await?;
@@ -175,8 +175,8 @@ async fn who_follows_a_log_sees_every_life_of_its_worker_and_hears_of_its_end() 
     std::fs::write(&output, "said after it was set aside\n")?;
     log.until_it_says("said after it was set aside").await?;
 
-    cluster.kill9(cluster.pid(Daemon::Hive)?).await?;
-    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    cluster.kill_hive().await?;
+    cluster.start_hive().await?;
     let mut file = std::fs::OpenOptions::new().append(true).open(&output)?;
     writeln!(file, "said under the next hive")?;
     log.until_it_says("said under the next hive").await?;

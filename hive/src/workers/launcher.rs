@@ -195,7 +195,7 @@ impl Launcher {
     /// A folder that tells of none is cleared away.
     pub(crate) async fn survivors(&self) -> Vec<Survivor> {
         let mut survivors = vec![];
-        for id in self.known_ids() {
+        for id in known_ids(&self.paths) {
             match self.survivor(&id).await {
                 Some(survivor) => survivors.push(survivor),
                 None => {
@@ -207,12 +207,6 @@ impl Launcher {
             }
         }
         survivors
-    }
-
-    fn known_ids(&self) -> Vec<WorkerId> {
-        let dir = self.paths.hive_dir().join("workers");
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     async fn survivor(&self, id: &WorkerId) -> Option<Survivor> {
@@ -244,6 +238,18 @@ impl Launcher {
             }
         }
     }
+}
+
+/// Whether a former hive ended without its workers: there is something for the
+/// next one to adopt, or to clear away.
+pub fn has_left_workers(paths: &Paths) -> bool {
+    !known_ids(paths).is_empty()
+}
+
+fn known_ids(paths: &Paths) -> Vec<WorkerId> {
+    let dir = paths.hive_dir().join("workers");
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The program that runs workers on `device`.

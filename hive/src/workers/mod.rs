@@ -50,7 +50,6 @@ mod restart;
 mod spec;
 mod supervisor;
 
-pub use self::restart::RestartPolicy;
 pub(crate) use self::{
     admission::Admitted,
     handle::Workers,
@@ -58,3 +57,4 @@ pub(crate) use self::{
     spec::{History, Spec},
     supervisor::Means,
 };
+pub use self::{launcher::has_left_workers, restart::RestartPolicy};

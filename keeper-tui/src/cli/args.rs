@@ -131,8 +131,24 @@ pub enum Queen {
     },
     /// Whether she runs and is well
     Status,
-    /// Which build she is
+    /// Which build she is, and which one would be started
     Info,
+    /// Build her program from the source of rbee and put it beside this one
+    Rebuild(RebuildArgs),
+}
+
+/// `queen rebuild`
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// With the hive of this machine in her process, called without HTTP
+    #[arg(long)]
+    pub with_local_hive: bool,
+    /// The folder with the source [default: where this program was built]
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// Then restart the queen that runs here; workers of this machine end with her hive
+    #[arg(long)]
+    pub restart: bool,
 }
 
 /// `hive …`
@@ -151,16 +167,9 @@ pub enum Hive {
     /// The machines that ~/.ssh/config names
     Discover,
     /// Whether a machine can be reached over ssh and used
-    SshTest(Reach),
+    SshTest(Box<Reach>),
     /// Put a hive on a machine over ssh, and start it
-    Install {
-        /// Which machine, and how it is reached
-        #[command(flatten)]
-        reach: Reach,
-        /// The folder with the programs for that machine [default: this build's]
-        #[arg(long, value_name = "DIR")]
-        binary_path: Option<PathBuf>,
-    },
+    Install(Box<InstallArgs>),
     /// Replace the programs on a machine; its workers go on
     Update {
         /// The machine
@@ -191,6 +200,17 @@ pub enum Hive {
         #[arg(long, value_name = "ALIAS")]
         confirm: Option<HiveId>,
     },
+}
+
+/// `hive install`
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Which machine, and how it is reached
+    #[command(flatten)]
+    pub reach: Reach,
+    /// The folder with the programs for that machine [default: this build's]
+    #[arg(long, value_name = "DIR")]
+    pub binary_path: Option<PathBuf>,
 }
 
 /// A machine that is reached over ssh.
@@ -631,6 +651,7 @@ mod tests {
             "queen stop --keep-hives",
             "queen status -o json",
             "queen info",
+            "queen rebuild --with-local-hive --source /src/rbee --restart",
             "hive start",
             "hive stop attic",
             "hive status",

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::{
     Cx, Wanted,
-    args::{Hive, Machine, Reach},
+    args::{Hive, InstallArgs, Machine, Reach},
     exit::{Exit, Failure, Outcome, Stop},
-    operate,
+    notice, operate,
     output::{Block, Report},
     question::{Answered, Usually},
     table::{Cell, Table},
@@ -23,20 +23,24 @@ use super::{
 /// `hive …`
 pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
     let (operation, wanted): (QueenOperation, _) = match command {
-        Hive::Start(hive) => (HiveStart { alias: hive.alias }.into(), Wanted::Started),
+        Hive::Start(hive) => {
+            notice::before_hive(cx, &hive.alias).await?;
+            (HiveStart { alias: hive.alias }.into(), Wanted::Started)
+        }
         Hive::Stop(hive) => (HiveStop { alias: hive.alias }.into(), Wanted::Running),
         Hive::Status(hive) => (HiveStatus { alias: hive.alias }.into(), Wanted::Running),
         Hive::List => (HiveList::default().into(), Wanted::Running),
         Hive::Get(hive) => (HiveGet { alias: hive.alias }.into(), Wanted::Running),
         Hive::Discover => return discover(cx).await,
         Hive::SshTest(reach) => {
-            let (alias, ssh, host_key) = parts(reach);
+            let (alias, ssh, host_key) = parts(*reach);
             return with_host_key(cx, host_key, |host_key| {
                 SshTest { alias: alias.clone(), ssh: ssh.clone(), host_key }.into()
             })
             .await;
         }
-        Hive::Install { reach, binary_path } => {
+        Hive::Install(args) => {
+            let InstallArgs { reach, binary_path } = *args;
             let (alias, ssh, host_key) = parts(reach);
             let binary_path = absolute(binary_path)?;
             return with_host_key(cx, host_key, |host_key| {

@@ -9,6 +9,7 @@
 //! [`Failure`], which is the only thing that is turned into an exit code.
 
 pub mod args;
+pub mod build;
 pub mod config;
 pub mod dashboard;
 pub mod exit;
@@ -18,6 +19,7 @@ pub mod infer;
 pub mod interrupt;
 pub mod job;
 pub mod model;
+pub mod notice;
 pub mod output;
 pub mod plan;
 pub mod queen;

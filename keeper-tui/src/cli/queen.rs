@@ -9,12 +9,13 @@ use protocol::{
     ErrorCode,
     fleet::{HiveState, Snapshot},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
     Cx,
     args::Queen,
+    build,
     exit::{Exit, Failure, Outcome},
     output::{Block, Report},
     render,
@@ -34,19 +35,26 @@ pub async fn queen(cx: &mut Cx, command: Queen) -> Outcome {
         Queen::Start => start(cx).await?,
         Queen::Stop { keep_hives } => stop(cx, keep_hives).await?,
         Queen::Status => status(cx).await?,
-        Queen::Info => info(cx).await?,
+        Queen::Info => build::info(cx).await?,
+        Queen::Rebuild(args) => build::rebuild(cx, args).await?,
     };
     cx.out.report(None, &report)?;
     Ok(report.exit)
 }
 
-async fn start(cx: &mut Cx) -> Outcome<Report> {
+/// Refuses what can be done only to the queen of this machine.
+pub(super) fn only_here(cx: &mut Cx) -> Outcome<()> {
     let address = cx.address()?;
-    if !address.is_here {
-        let message = format!("{} is not where a queen of this machine listens", address.url);
-        let hint = "start it on its own machine, or leave out --queen";
-        return Err(Failure::usage(message).with_hint(hint).into());
+    if address.is_here {
+        return Ok(());
     }
+    let message = format!("{} is not where a queen of this machine listens", address.url);
+    let hint = "do it on her own machine, or leave out --queen";
+    Err(Failure::usage(message).with_hint(hint).into())
+}
+
+pub(super) async fn start(cx: &mut Cx) -> Outcome<Report> {
+    only_here(cx)?;
     let running = cx.start_queen().await?;
     let (record, url) = (&running.record, running.daemon.base_url());
     let document = json!({
@@ -58,7 +66,7 @@ async fn start(cx: &mut Cx) -> Outcome<Report> {
     Ok(Report::line(document, vec![url.to_owned()], line))
 }
 
-async fn stop(cx: &mut Cx, keep_hives: bool) -> Outcome<Report> {
+pub(super) async fn stop(cx: &mut Cx, keep_hives: bool) -> Outcome<Report> {
     let (address, daemon) = cx.daemon()?;
     let record = if address.is_here { local::running_record(&cx.paths)? } else { None };
     let query: &[(&str, &str)] = if keep_hives { &[("keep_hives", "true")] } else { &[] };
@@ -196,23 +204,6 @@ fn present(address: &QueenAddress, snapshot: &Snapshot) -> Report {
     });
     let names = vec![address.url.to_string()];
     Report { document, names, blocks: vec![Block::Table(table)], exit }
-}
-
-async fn info(cx: &mut Cx) -> Outcome<Report> {
-    let (_, daemon) = cx.daemon()?;
-    let build = daemon.build_info().await?;
-    let document = serde_json::to_value(&build).unwrap_or(Value::Null);
-    let features = match build.features.as_slice() {
-        [] => None,
-        features => Some(features.join(", ")),
-    };
-    let mut table = Table::new(["FIELD", "VALUE"]);
-    table.row([Cell::new("version"), Cell::new(&build.version)]);
-    table.row([Cell::new("features"), Cell::from(features)]);
-    table.row([Cell::new("built"), Cell::new(&build.build_timestamp)]);
-    table.row([Cell::new("commit"), Cell::new(&build.git_sha)]);
-    let blocks = vec![Block::Table(table)];
-    Ok(Report { document, names: vec![build.version], blocks, exit: Exit::Done })
 }
 
 impl From<LocalError> for Failure {

@@ -480,6 +480,7 @@ fn hive_details(hive: &HiveRecord, result: &Value, now: Timestamp) -> Vec<Block>
             .with("state", Cell::toned(hive.state.as_str(), hive_tone(hive.state)))
             .with("url", Cell::new(&hive.url))
             .with("version", hive.version.as_ref())
+            .with("link", hive.link.as_ref().map(link))
             .with("heard of", hive.last_seen_at.map(|at| format!("{} ago", age(at, now))))
             .with("reason", hive.reason.as_ref())
             .block(),

@@ -15,6 +15,8 @@ use config::{
     instance::{self, Found},
 };
 use daemon::jobs::{Failure, JobHandle};
+#[cfg(feature = "local-hive")]
+use daemon::shutdown::Shutdown;
 #[cfg(not(feature = "local-hive"))]
 use lifecycle::Launch;
 use lifecycle::Process;
@@ -48,6 +50,14 @@ pub(super) struct LocalMachine {
 pub(super) struct Machine {
     #[cfg(feature = "local-hive")]
     hive: Option<hive::Server>,
+}
+
+#[cfg(feature = "local-hive")]
+impl Machine {
+    /// What the hive in this process is asked to stop by, at its own door.
+    pub(super) fn shutdown(&self) -> Option<&Shutdown> {
+        self.hive.as_ref().map(hive::Server::shutdown)
+    }
 }
 
 impl LocalMachine {
@@ -117,12 +127,20 @@ impl LocalMachine {
     ) -> Result<Arc<dyn HiveLink>, Failure> {
         job.narrate("hive_start", "starting the hive of this machine in the queen").await;
         let began = Instant::now();
+        let link = self.embed(machine).await?;
+        let message = format!("the hive is there after {} ms", began.elapsed().as_millis());
+        job.narrate("hive_start", message).await;
+        Ok(link)
+    }
+
+    /// Makes the hive a part of this process. It adopts what workers a former
+    /// one has left.
+    #[cfg(feature = "local-hive")]
+    pub(super) async fn embed(&self, machine: &mut Machine) -> Result<Arc<dyn HiveLink>, ApiError> {
         let (paths, config) = self.setup.clone();
         let mut setup = hive::ServerConfig::new(paths, &config).map_err(spawn_failed)?;
         setup.queen_url = self.queen_url.parse().map_err(spawn_failed)?;
         let server = hive::Server::start(setup).await.map_err(spawn_failed)?;
-        let message = format!("the hive is there after {} ms", began.elapsed().as_millis());
-        job.narrate("hive_start", message).await;
         let address = url(server.local_addr());
         let link = super::embedded::EmbeddedHive::new(
             HiveId::localhost(),
@@ -132,6 +150,13 @@ impl LocalMachine {
         );
         machine.hive = Some(server);
         Ok(Arc::new(link))
+    }
+
+    /// Whether a hive that ended with its queen has left workers that nobody
+    /// looks after.
+    #[cfg(feature = "local-hive")]
+    pub(super) fn has_orphans(&self) -> bool {
+        hive::has_left_workers(&self.setup.0)
     }
 
     /// Launches the hive and waits until it answers.

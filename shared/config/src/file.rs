@@ -82,7 +82,7 @@ pub struct HiveConfig {
 }
 
 /// `[keeper]`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeeperConfig {
     /// The queen to talk to; none: the one on this machine.
     pub queen_url: Option<BaseUrl>,
@@ -90,6 +90,9 @@ pub struct KeeperConfig {
     pub fps: Option<u32>,
     /// The dashboard's theme by name; none: the terminal's own colours.
     pub theme: Option<String>,
+    /// Whether starting this machine's hive tells what `local-hive` would
+    /// save, where the queen was built without it.
+    pub local_hive_notice: bool,
 }
 
 /// Where a daemon answers: scheme, host and port, nothing behind them.
@@ -165,6 +168,12 @@ impl Default for HiveConfig {
             worker_threads: None,
             hf_token_file: None,
         }
+    }
+}
+
+impl Default for KeeperConfig {
+    fn default() -> Self {
+        Self { queen_url: None, fps: None, theme: None, local_hive_notice: true }
     }
 }
 
@@ -279,6 +288,9 @@ impl KeeperConfig {
             queen_url: section.parsed("queen_url", BaseUrl::SHAPE)?.map(|url| url.value),
             fps: section.integer("fps", 1..=60)?,
             theme: section.parsed("theme", "the name of a theme")?.map(|theme| theme.value),
+            local_hive_notice: section
+                .boolean("local_hive_notice")?
+                .unwrap_or(Self::default().local_hive_notice),
         };
         section.finish()?;
         Ok(keeper)

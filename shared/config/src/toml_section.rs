@@ -117,6 +117,13 @@ impl<'a> Section<'a> {
         number.map(Some).ok_or_else(|| self.must_be(key, &what(), value))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Result<Option<bool>, ConfigError> {
+        let Some(value) = self.take(key) else { return Ok(None) };
+        let boolean = value.get_ref().as_bool();
+        boolean.map(Some).ok_or_else(|| self.must_be(key, "true or false", value))
+    }
+
     /// Refuses the first key that nobody asked for.
     pub(crate) fn finish(self) -> Result<(), ConfigError> {
         let unknown = self

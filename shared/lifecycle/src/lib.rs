@@ -12,6 +12,7 @@
 //! the system's [`ssh`].
 
 pub mod binaries;
+pub mod build;
 pub mod exit;
 pub mod launch;
 pub mod log;
@@ -21,6 +22,7 @@ pub mod ssh;
 pub mod stop;
 
 pub use binaries::{NotFound, locate};
+pub use build::{Build, BuildError, Checkout, Profile};
 pub use config::procfs::memory_bytes as process_memory_bytes;
 pub use exit::Exit;
 pub use launch::{Launch, LaunchError, Launched};

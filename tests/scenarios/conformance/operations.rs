@@ -67,7 +67,7 @@ ssh                | 7
 stop               | 7
 stream             | "yes"
 temperature        | "hot"
-threads            | "four"
+threads            | "many"
 top_k              | -1
 top_p              | "large"
 worker             | "cudda"

@@ -135,6 +135,7 @@ fn a_wrong_type_or_value_is_answered_with_what_is_right() {
         ("[hive]\naddress = \"localhost:9000\"", 2, "must be an IP address and a port"),
         ("[hive]\nworker_ports_first = 80", 2, "must be a whole number from 1024 to 65000, got 80"),
         ("[keeper]\nfps = 0", 2, "must be a whole number from 1 to 60"),
+        ("[keeper]\nlocal_hive_notice = \"no\"", 2, "must be true or false"),
         (
             "[keeper]\nqueen_url = \"queen\"",
             2,

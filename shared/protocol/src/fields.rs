@@ -87,7 +87,7 @@ fn example(what: &str, field: &str) -> Option<&'static str> {
         "repetition_penalty" => "1.1",
         "revision" => r#""main""#,
         "seed" => "42",
-        "slots" => "2",
+        "slots" | "threads" => "2",
         "stop" => r#"["END"]"#,
         "temperature" => "0.7",
         "timestamp" => r#""2026-01-31T12:00:00Z""#,

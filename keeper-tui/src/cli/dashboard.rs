@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::{
-    args::{Cli, Options},
+    args::{Cli, Options, shell_word},
     exit::{Exit, Failure},
     output::Format,
     terminal::{self, ColorChoice},
@@ -42,6 +42,11 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         ColorChoice::Always => look.with_colour(),
         ColorChoice::Never => look.without_colour(),
     };
+    let program = options.queen.as_ref().map_or_else(
+        || "rbee-keeper".to_owned(),
+        |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
+    );
+    let copy_file = paths.keeper_dir().join("copied.txt");
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
         async move {
@@ -55,7 +60,7 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         }
         .boxed()
     });
-    let dashboard = tui::Dashboard { queen, start_queen, options: look };
+    let dashboard = tui::Dashboard { queen, start_queen, options: look, program, copy_file };
     match tui::run(dashboard).await {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, "dashboard", format!("{error:#}"))),

@@ -7,6 +7,7 @@ use super::theme::Theme;
 pub struct Options {
     pub(super) theme: Theme,
     pub(super) over_ssh: bool,
+    pub(super) can_copy: bool,
 }
 
 impl Options {
@@ -30,6 +31,7 @@ impl Options {
                 ascii: !is_utf8 || is_poor,
             },
             over_ssh: set("SSH_CONNECTION").is_some(),
+            can_copy: !is_poor,
         }
     }
 
@@ -61,7 +63,9 @@ mod tests {
     #[test]
     fn the_environment_says_what_the_terminal_can_show() {
         let utf8 = ("LANG", "de_DE.UTF-8");
-        assert_eq!(options(&[utf8, ("TERM", "xterm")]), Options::default());
+        let xterm = Options { can_copy: true, ..Options::default() };
+        assert_eq!(options(&[utf8, ("TERM", "xterm")]), xterm);
+        assert!(!options(&[utf8, ("TERM", "linux")]).can_copy);
         assert!(options(&[utf8, ("NO_COLOR", "1")]).theme.mono);
         assert!(!options(&[utf8, ("NO_COLOR", "")]).theme.mono);
         assert!(options(&[("LANG", "C")]).theme.ascii);

@@ -2,9 +2,14 @@
 //! drawing reads it and notes no more than how large things came out.
 
 pub(crate) mod connection;
+pub(crate) mod deeds;
+pub(crate) mod dialog;
+pub(crate) mod filter;
 pub(crate) mod history;
 pub(crate) mod infer;
+pub(crate) mod lists;
 pub(crate) mod log;
+pub(crate) mod rows;
 pub(crate) mod selection;
 pub(crate) mod streams;
 pub(crate) mod wrap;
@@ -23,8 +28,11 @@ use protocol::{
 
 use self::{
     connection::Connection,
+    deeds::Deeds,
+    dialog::Dialog,
     history::History,
     infer::Infer,
+    lists::Undo,
     log::LogWindow,
     selection::Selection,
     streams::{Said, Streams},
@@ -92,14 +100,6 @@ pub(crate) enum Pane {
     Prompt,
 }
 
-/// A question in front of everything else. Its target was taken when it opened
-/// and does not change, whatever moves underneath.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Dialog {
-    /// Shall this job be cancelled?
-    CancelJob(JobId),
-}
-
 /// One line that goes away by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Toast {
@@ -135,7 +135,15 @@ pub(crate) struct Ui {
     pub(crate) help: Option<u16>,
     /// How far the help can be scrolled, as it was last drawn.
     pub(crate) help_max: Cell<u16>,
-    /// The question in front.
+    /// The view before this one.
+    pub(crate) last_view: Option<View>,
+    /// Until then rows stay in their places.
+    pub(crate) held_until: Duration,
+    /// What `z` brings back, the newest last.
+    pub(crate) undo: Vec<Undo>,
+    /// What was run in the palette, the newest last.
+    pub(crate) palette_history: Vec<String>,
+    /// What is in front.
     pub(crate) dialog: Option<Dialog>,
     /// The line that goes away.
     pub(crate) toast: Option<Toast>,
@@ -167,13 +175,17 @@ impl Default for Ui {
             focus: Pane::List,
             help: None,
             help_max: Cell::new(0),
+            last_view: None,
+            held_until: Duration::ZERO,
+            undo: Vec::new(),
+            palette_history: Vec::new(),
             dialog: None,
             toast: None,
             g_typed: false,
             hives: Selection::default(),
             workers: Selection::default(),
             devices: Selection::default(),
-            jobs: Selection::default(),
+            jobs: Selection::newest_first(),
             fleet_narration: LogWindow::default(),
             job_narration: LogWindow::default(),
             job_text: LogWindow::default(),
@@ -209,6 +221,12 @@ pub(crate) struct Model {
     pub(crate) streams: Streams,
     /// Jobs whose streams are being read.
     pub(crate) following: BTreeSet<JobId>,
+    /// What was done from here.
+    pub(crate) deeds: Deeds,
+    /// How command lines begin that reach the same queen.
+    pub(crate) program: String,
+    /// The terminal is believed to put text into the clipboard.
+    pub(crate) can_copy: bool,
     /// The prompt and its answer.
     pub(crate) infer: Infer,
     /// What is on the screen.
@@ -231,6 +249,9 @@ impl Model {
             histories: BTreeMap::new(),
             streams: Streams::default(),
             following: BTreeSet::new(),
+            deeds: Deeds::default(),
+            program: "rbee-keeper".to_owned(),
+            can_copy: true,
             infer: Infer::default(),
             ui: Ui::default(),
         }

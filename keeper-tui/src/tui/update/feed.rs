@@ -7,7 +7,7 @@ use protocol::{
     fleet::{FeedEvent, QueenRecord},
 };
 
-use super::{super::message::FeedNews, toast};
+use super::{super::message::FeedNews, lists, toast};
 use crate::{
     text::one_line,
     tui::{
@@ -95,7 +95,7 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
                 }
                 _ => {}
             }
-            settle(model);
+            settle(model, now);
         }
     }
 }
@@ -142,14 +142,20 @@ fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
     }
 }
 
-/// Keeps every selection on something that exists.
-fn settle(model: &mut Model) {
+/// Keeps what is selected, marked and noted on something that exists.
+fn settle(model: &mut Model, now: Now) {
+    lists::changed(model);
+    match lists::settle(model) {
+        0 => {}
+        1 => toast(model, "What was marked is no more; its mark is gone", Tone::Warn, now),
+        n => toast(
+            model,
+            format!("{n} marks were on what is no more, and are gone"),
+            Tone::Warn,
+            now,
+        ),
+    }
     let (fleet, ui) = (&model.fleet, &mut model.ui);
-    ui.hives.settle(&fleet.hives, || fleet.hives.keys().next().cloned());
-    ui.workers.settle(&fleet.workers, || fleet.workers.keys().next().cloned());
-    ui.devices.settle(&fleet.devices, || fleet.devices.keys().next().cloned());
-    // Newest first: the first job of the list is the last by id.
-    ui.jobs.settle(&fleet.jobs, || fleet.jobs.keys().next_back().cloned());
     ui.read.retain(|job| {
         fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
     });

@@ -7,15 +7,20 @@ use protocol::{
     ModelRef,
     operation::{Infer, Operation, QueenOperation},
 };
-use ratatui_textarea::{CursorMove, Input};
+use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{show, toast};
+use super::{copy, dialogs, lists, palette, show, toast};
 use crate::tui::{
+    actions::{Slot, operation_line},
     effect::Effect,
     keymap::{self, Action, Context, Lookup},
     state::{
-        Dialog, Launch, Model, Now, Pane, View, connection::Connection, infer::Turn, log::Log,
-        log::LogWindow,
+        Launch, Model, Now, Pane, View,
+        connection::Connection,
+        dialog::Dialog,
+        infer::Turn,
+        lists::with_list,
+        log::{Log, LogWindow},
     },
     theme::Tone,
 };
@@ -40,26 +45,35 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
     match found {
         Lookup::Does(action) => act(model, action, now, effects),
         Lookup::Half => model.ui.g_typed = true,
+        Lookup::Nothing if model.ui.dialog.is_some() => {
+            dialogs::type_key(model, key, now, effects);
+        }
         Lookup::Nothing => {
             if keymap::contexts(model).contains(&Context::Prompt) {
-                type_key(model, key);
+                edit(&mut model.infer.prompt, key, PROMPT_MAX);
             }
         }
     }
 }
 
-fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
+/// Does what a key or a name in the palette stands for.
+pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
     let typed_ahead = now.monotonic.saturating_sub(model.ui.view_since) < TYPED_AHEAD;
     match action {
-        Action::Up => step(model, -1),
-        Action::Down => step(model, 1),
-        Action::HalfUp => step(model, -(page(model) / 2).max(1)),
-        Action::HalfDown => step(model, (page(model) / 2).max(1)),
-        Action::PageUp => step(model, -page(model)),
-        Action::PageDown => step(model, page(model)),
-        Action::Top => step(model, -END),
-        Action::Bottom => step(model, END),
+        Action::Up => step(model, -1, now),
+        Action::Down => step(model, 1, now),
+        Action::HalfUp => step(model, -(page(model) / 2).max(1), now),
+        Action::HalfDown => step(model, (page(model) / 2).max(1), now),
+        Action::PageUp => step(model, -page(model), now),
+        Action::PageDown => step(model, page(model), now),
+        Action::Top => step(model, -END, now),
+        Action::Bottom => step(model, END, now),
         Action::Open => open(model, now),
+        Action::Escape => {
+            if !lists::clear_one(model) {
+                back(model, now);
+            }
+        }
         Action::Back => back(model, now),
         Action::BackOrQuit if typed_ahead => {}
         Action::BackOrQuit => {
@@ -73,25 +87,44 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
         Action::ShowWorkers => show(model, View::Workers, now),
         Action::ShowDevices => show(model, View::Devices, now),
         Action::ShowJobs => show(model, View::Jobs, now),
-        Action::ShowInfer => show(model, View::Infer, now),
+        Action::ShowInfer => show_infer(model, now),
         Action::NextPane => turn(model, 1),
         Action::PreviousPane => turn(model, -1),
         Action::ToggleHelp => {
             model.ui.help = if model.ui.help.is_some() { None } else { Some(0) };
         }
-        Action::CancelJob if typed_ahead => {}
-        Action::CancelJob => ask_to_cancel(model, now),
-        Action::Confirm => confirm(model, now, effects),
-        Action::Dismiss => model.ui.dialog = None,
+        Action::Do(Slot::Stop | Slot::Kill | Slot::Delete) if typed_ahead => {}
+        Action::Do(slot) => dialogs::slot(model, slot, now, effects),
+        Action::ActionMenu => dialogs::action_menu(model),
+        Action::CopyMenu => copy::menu(model),
+        Action::Palette => palette::open(model),
+        Action::Filter => lists::type_filter(model),
+        Action::SortMenu => {
+            model.ui.dialog = model.list_in_view().map(|name| Dialog::Sort(name, 0));
+        }
+        Action::ReverseSort => lists::reverse(model, now),
+        Action::Undo => lists::undo(model, now),
+        Action::Mark => lists::mark(model),
+        Action::MarkRange => lists::mark_range(model, now),
+        Action::MarkAll => lists::mark_all(model),
+        Action::Alerts => model.ui.dialog = Some(Dialog::Alerts(0)),
+        Action::Commands => model.ui.dialog = Some(Dialog::Commands(0)),
+        Action::LastView => {
+            if let Some(view) = model.ui.last_view.take() {
+                show(model, view, now);
+            }
+        }
+        Action::Choose(key) => dialogs::choose(model, key, now, effects),
+        Action::Accept => dialogs::accept(model, now, effects),
+        Action::Complete => dialogs::complete(model),
+        Action::NextField => dialogs::turn_field(model, 1),
+        Action::PreviousField => dialogs::turn_field(model, -1),
+        Action::Dismiss => dialogs::dismiss(model),
         Action::Send => send(model, now, effects),
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => next_model(model),
-        Action::StartQueen => {
-            let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
-            model.launch = Some(launch);
-            effects.push(Effect::StartQueen);
-        }
+        Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
@@ -102,7 +135,10 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
 /// Further than any list is long.
 const END: i64 = i64::MAX;
 
-fn step(model: &mut Model, by: i64) {
+fn step(model: &mut Model, by: i64, now: Now) {
+    if dialogs::step(model, by) {
+        return;
+    }
     if (model.ui.focus, &model.ui.view) == (Pane::Narration, &View::Fleet)
         && model.ui.help.is_none()
     {
@@ -134,18 +170,17 @@ fn step(model: &mut Model, by: i64) {
                 scroll(&mut ui.job_text, &stream.text, by, |()| true);
             }
         }
-        (Pane::List, View::Fleet) => {
+        (Pane::List, _) => {
             let before = ui.hives.id().cloned();
-            ui.hives.step(&model.fleet.hives, by);
-            if before.as_ref() != ui.hives.id() {
-                ui.fleet_narration.follow();
+            if let Some(name) = model.list_in_view() {
+                with_list!(model, name, |list, records| list.step(records, by));
+                lists::hold(model, now);
+            }
+            if before.as_ref() != model.ui.hives.id() {
+                model.ui.fleet_narration.follow();
             }
         }
-        (Pane::List, View::Workers) => ui.workers.step(&model.fleet.workers, by),
-        (Pane::List, View::Devices) => ui.devices.step(&model.fleet.devices, by),
-        // Newest first: down the list is back in time.
-        (Pane::List, View::Jobs) => ui.jobs.step(&model.fleet.jobs, by.saturating_neg()),
-        (Pane::List, View::Job(_) | View::Infer) | (Pane::Prompt, _) => {}
+        (Pane::Prompt, _) => {}
     }
 }
 
@@ -203,28 +238,17 @@ fn turn(model: &mut Model, by: isize) {
     }
 }
 
-fn ask_to_cancel(model: &mut Model, now: Now) {
-    let Some(job) = model.job_in_view().cloned() else { return };
-    if model.is_ended(&job) {
-        toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-    } else if model.connection.is_live() {
-        model.ui.dialog = Some(Dialog::CancelJob(job));
-    } else {
-        toast(model, "Nothing can be cancelled while the queen is away", Tone::Warn, now);
-    }
+/// Opens the view with the prompt in front.
+pub(super) fn show_infer(model: &mut Model, now: Now) {
+    show(model, View::Infer, now);
 }
 
-fn confirm(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
-    match model.ui.dialog.take() {
-        Some(Dialog::CancelJob(job)) if model.is_ended(&job) => {
-            toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-        }
-        Some(Dialog::CancelJob(job)) => {
-            toast(model, format!("Cancelling {}", job.short()), Tone::Working, now);
-            effects.push(Effect::Cancel(job));
-        }
-        None => {}
-    }
+/// Launches a queen on this machine.
+pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
+    model.launch = Some(launch);
+    model.deeds.command(model.queen_time(now), "rbee-keeper queen start".to_owned());
+    effects.push(Effect::StartQueen);
 }
 
 fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
@@ -245,6 +269,8 @@ fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         let ticket = model.infer.tickets;
         let infer = Infer::new(prompt.clone(), model.infer.model.clone());
         let operation = Operation::from(QueenOperation::from(infer));
+        let line = operation_line(&model.program, &operation);
+        model.deeds.command(model.queen_time(now), line);
         // To where `x` cancels; what is typed ahead of that must not.
         model.ui.focus = Pane::Text;
         model.ui.view_since = now.monotonic;
@@ -279,29 +305,26 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     }
 }
 
-/// What a prompt understands besides its bound keys: text and moving in it,
-/// and none of the control keys that multiplexers keep for themselves.
-fn type_key(model: &mut Model, key: KeyEvent) {
-    let prompt = &mut model.infer.prompt;
+/// What a text field understands besides its bound keys: text and moving in
+/// it, and none of the control keys that multiplexers keep for themselves. The
+/// answer is whether the text may be another.
+pub(super) fn edit(input: &mut TextArea<'static>, key: KeyEvent, limit: usize) -> bool {
     let held = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
     match key.code {
-        KeyCode::Up => prompt.move_cursor(CursorMove::Up),
-        KeyCode::Down => prompt.move_cursor(CursorMove::Down),
-        KeyCode::Left => prompt.move_cursor(CursorMove::Back),
-        KeyCode::Right => prompt.move_cursor(CursorMove::Forward),
-        KeyCode::Home => prompt.move_cursor(CursorMove::Head),
-        KeyCode::End => prompt.move_cursor(CursorMove::End),
-        KeyCode::Char('w') if held => {
-            prompt.delete_word();
-        }
-        KeyCode::Char('u') if held => {
-            prompt.delete_line_by_head();
-        }
+        KeyCode::Up => input.move_cursor(CursorMove::Up),
+        KeyCode::Down => input.move_cursor(CursorMove::Down),
+        KeyCode::Left => input.move_cursor(CursorMove::Back),
+        KeyCode::Right => input.move_cursor(CursorMove::Forward),
+        KeyCode::Home => input.move_cursor(CursorMove::Head),
+        KeyCode::End => input.move_cursor(CursorMove::End),
+        KeyCode::Char('w') if held => return input.delete_word(),
+        KeyCode::Char('u') if held => return input.delete_line_by_head(),
         KeyCode::Char(_) if held => {}
-        KeyCode::Char(_) if prompt.lines().iter().map(String::len).sum::<usize>() > PROMPT_MAX => {}
+        KeyCode::Char(_) if input.lines().iter().map(String::len).sum::<usize>() >= limit => {}
         KeyCode::Char(_) | KeyCode::Backspace | KeyCode::Delete => {
-            prompt.input_without_shortcuts(Input::from(key));
+            return input.input_without_shortcuts(Input::from(key));
         }
         _ => {}
     }
+    false
 }

@@ -1,8 +1,13 @@
 //! Every decision of the dashboard: what happened goes in, what shall be done
 //! comes out. Nothing here waits, reads a clock or touches the world.
 
+pub(crate) mod copy;
+mod deeds;
+pub(crate) mod dialogs;
 mod feed;
 mod keys;
+pub(crate) mod lists;
+pub(crate) mod palette;
 
 use protocol::JobId;
 use std::{collections::BTreeSet, time::Duration};
@@ -11,7 +16,9 @@ use super::{
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
-    state::{Launch, Model, Now, Pane, Toast, View, connection::Connection, infer::Turn},
+    state::{
+        Launch, Model, Now, Pane, Toast, View, connection::Connection, deeds::Alert, infer::Turn,
+    },
     theme::Tone,
 };
 use crate::text::{one_line, sanitise};
@@ -29,23 +36,37 @@ pub(crate) const LARGE: (u16, u16) = (160, 45);
 pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effect> {
     let mut effects = Vec::new();
     match message {
-        Message::Key(key) => keys::key(model, key, now, &mut effects),
+        Message::Key(key) => {
+            lists::arrange(model, now);
+            keys::key(model, key, now, &mut effects);
+        }
         Message::Paste(text) => paste(model, &text),
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => {}
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
-        Message::Cancelled { job, result } => {
+        Message::Acted { ticket, result } => deeds::answered(model, ticket, result, now),
+        Message::Cancelled { job, result } => deeds::cancel_answered(model, &job, &result),
+        Message::QueenStopping(result) => {
             if let Err(cause) = result {
-                let text = format!("{} was not cancelled: {cause}", job.short());
-                toast(model, text, Tone::Bad, now);
+                toast(model, format!("The queen was not stopped: {cause}"), Tone::Bad, now);
             }
         }
+        Message::CopiedToFile(result) => match result {
+            Ok(path) => toast(
+                model,
+                format!("Too long for the terminal: copied to {path}"),
+                Tone::Good,
+                now,
+            ),
+            Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
+        },
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
     }
     elapse(model, now);
+    deeds::advance(model, now, &mut effects);
     follow(model, &mut effects);
     effects
 }
@@ -66,6 +87,10 @@ fn elapse(model: &mut Model, now: Now) {
 /// Shows a line for a while.
 fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
     let text = one_line(&text.into()).into_owned();
+    if !matches!(tone, Tone::Quiet | Tone::Working) {
+        let at = model.queen_time(now);
+        model.deeds.alert(Alert { at, text: text.clone(), tone });
+    }
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 
@@ -77,6 +102,9 @@ fn show(model: &mut Model, view: View, now: Now) {
     if model.ui.view != view {
         model.ui.job_text.follow();
         model.ui.job_narration.follow();
+    }
+    if model.ui.view != view {
+        model.ui.last_view = Some(model.ui.view.clone());
     }
     model.ui.focus = view.panes().first().copied().unwrap_or(Pane::List);
     model.ui.view = view;
@@ -127,6 +155,9 @@ pub(crate) fn shown_streams(model: &Model) -> impl Iterator<Item = &JobId> {
 }
 
 fn paste(model: &mut Model, text: &str) {
+    if model.ui.dialog.is_some() {
+        return dialogs::paste(model, text);
+    }
     if keymap::contexts(model).contains(&Context::Prompt) && text.len() <= keys::PROMPT_MAX {
         model.infer.prompt.insert_str(sanitise(&text.replace('\r', "\n")));
     }
@@ -197,5 +228,7 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
     }
 }
 
+#[cfg(test)]
+mod action_tests;
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,9 @@ use super::{
     widgets::{Panel, UNKNOWN, bytes, cut_line, figure, graph, memory, meter, safe, word},
 };
 use crate::tui::{
-    state::{Pane, View},
+    state::{Pane, View, lists::ListName},
     theme::Tone,
+    update::lists::title,
 };
 
 /// How many seconds a graph shows.
@@ -48,9 +49,13 @@ fn history<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, seconds: usize) -> Span<'a>
 
 /// The table in a frame of the view `fleet`.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let total = ctx.model.fleet.devices.len();
     let focused = ctx.model.ui.view == View::Devices && ctx.model.ui.focus == Pane::List;
-    let inner = Panel::new(format!("Devices  {total}")).focused(focused).draw(area, buffer);
+    let title = if focused {
+        title(ctx.model, ListName::Devices, "Devices")
+    } else {
+        format!("Devices  {}", ctx.model.fleet.devices.len())
+    };
+    let inner = Panel::new(title).focused(focused).draw(area, buffer);
     table(ctx, inner, buffer, focused);
 }
 
@@ -62,7 +67,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, focused: bool) {
     Table { columns: &COLUMNS, selection, focused }.draw(
         area,
         buffer,
-        model.fleet.devices.iter(),
+        selection.shown(&model.fleet.devices),
         |device| !model.is_current(&device.hive_id) || device.unavailable.is_some(),
         |device, column| match column {
             0 => Line::from(device.hive_id.as_str()),
@@ -171,7 +176,7 @@ pub(super) fn brief<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, width: u16) -> Vec
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.devices.iter().map(|(id, device)| {
+    let rows = ctx.model.ui.devices.shown(&ctx.model.fleet.devices).map(|(id, device)| {
         let mut spans = vec![Span::raw(format!("{} {} ", device.hive_id, device.id))];
         spans.extend(meter(percent(device), 4));
         let memory = memory(device.memory_used_bytes, device.memory_total_bytes);

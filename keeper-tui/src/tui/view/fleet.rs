@@ -24,9 +24,9 @@ use super::{
     workers,
 };
 use crate::tui::{
-    state::{Model, Pane},
+    state::{Model, Pane, lists::ListName},
     theme::Tone,
-    update::{is_large, shown_streams},
+    update::{is_large, lists::title, shown_streams},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -191,11 +191,15 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let total = model.fleet.hives.len();
     let live = model.connection.is_live();
     let title = if live {
-        format!("Hives  {total}")
+        title(model, ListName::Hives, "Hives")
     } else {
         format!("Hives  {total} (last known, not live)")
     };
-    let at = model.ui.hives.id().and_then(|id| model.fleet.hives.keys().position(|it| it == id));
+    let at = model
+        .ui
+        .hives
+        .id()
+        .and_then(|id| model.ui.hives.shown(&model.fleet.hives).position(|(it, _)| it == id));
     let focused = model.ui.focus == Pane::List;
     let mut panel = Panel::new(title).focused(focused);
     if let Some(at) = at {
@@ -211,7 +215,7 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     table.draw(
         inner,
         buffer,
-        model.fleet.hives.iter(),
+        model.ui.hives.shown(&model.fleet.hives),
         |hive| !model.is_current(&hive.id),
         |hive, column| {
             let (sign, state, tone) = condition(model, hive, crew(hive));

@@ -17,8 +17,9 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
-    state::{Model, Pane, View, streams::JobStream},
+    state::{Model, Pane, View, lists::ListName, selection::Selection, streams::JobStream},
     theme::Tone,
+    update::lists::{is_special, title as title_of},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -73,18 +74,22 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let all = || model.fleet.jobs.values();
     let running = all().filter(|it| !it.state.is_ended()).count();
     let failed = all().filter(|it| it.state == JobState::Failed).count();
-    let title = format!("Jobs  {running} running  {failed} failed  {} in all", all().count());
+    let title = if is_view && is_special(model, ListName::Jobs) {
+        title_of(model, ListName::Jobs, "Jobs")
+    } else {
+        format!("Jobs  {running} running  {failed} failed  {} in all", all().count())
+    };
     let inner = Panel::new(title).focused(is_view).draw(area, buffer);
     if model.fleet.jobs.is_empty() && inner.height > 1 {
         let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
-    let nothing = Default::default();
+    let nothing = Selection::newest_first();
     let selection = if is_view { &model.ui.jobs } else { &nothing };
     Table { columns: &COLUMNS, selection, focused: is_view }.draw(
         inner,
         buffer,
-        model.fleet.jobs.iter().rev(),
+        selection.shown(&model.fleet.jobs),
         |_| !model.connection.is_live(),
         |job, column| {
             let (sign, tone) = job_sign(job.state);
@@ -274,7 +279,7 @@ pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.jobs.iter().rev().map(|(id, job)| {
+    let rows = ctx.model.ui.jobs.shown(&ctx.model.fleet.jobs).map(|(id, job)| {
         let (sign, tone) = job_sign(job.state);
         let mut line = Line::from(vec![
             word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),

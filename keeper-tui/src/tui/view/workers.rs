@@ -13,7 +13,7 @@ use super::{
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, rate, safe, short_model, word, worker_sign},
 };
-use crate::tui::theme::Tone;
+use crate::tui::{state::lists::ListName, theme::Tone, update::lists::title};
 
 const COLUMNS: [Column; 10] = [
     words("WORKER", 13, 0),
@@ -63,8 +63,12 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let total = model.fleet.workers.len();
-    let at = model.ui.workers.id().and_then(|id| model.fleet.workers.keys().position(|k| k == id));
-    let mut panel = Panel::new(format!("Workers  {total}")).focused(true);
+    let at = model
+        .ui
+        .workers
+        .id()
+        .and_then(|id| model.ui.workers.shown(&model.fleet.workers).position(|(k, _)| k == id));
+    let mut panel = Panel::new(title(model, ListName::Workers, "Workers")).focused(true);
     if let Some(at) = at {
         panel = panel.bottom_right(format!("{}/{total}", at + 1));
     }
@@ -77,7 +81,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     Table { columns: &COLUMNS, selection: &model.ui.workers, focused: true }.draw(
         inner,
         buffer,
-        model.fleet.workers.iter(),
+        model.ui.workers.shown(&model.fleet.workers),
         |worker| !model.is_current(&worker.hive_id) || worker.state.is_ended(),
         |worker, column| {
             let (sign, tone) = worker_sign(worker.state);
@@ -178,7 +182,7 @@ pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.workers.iter().map(|(id, worker)| {
+    let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers).map(|(id, worker)| {
         let (sign, tone) = worker_sign(worker.state);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),

@@ -1,13 +1,19 @@
-//! One table of what keys do. It makes the bindings, the footer and the help,
+//! One table of what keys do ([`KEYMAP`]). It makes the bindings, the footer and the help,
 //! so none of them can say something else than another.
 //!
 //! Keys that terminals, multiplexers and shells keep for themselves are never
 //! bound; a test holds the list. Every action that changes something names the
 //! command that does the same without a dashboard.
 
+mod table;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::state::{Model, Pane, View};
+pub(crate) use self::table::KEYMAP;
+use super::{
+    actions::Slot,
+    state::{Model, Pane, View, dialog::Dialog},
+};
 
 /// Where a binding holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +22,18 @@ pub(crate) enum Context {
     Always,
     /// A question is in front.
     Dialog,
+    /// A question that is answered by typing a name.
+    Name,
+    /// A menu is in front; its letters are keys too.
+    Menu,
+    /// A form is being filled in.
+    Form,
+    /// A filter is being typed.
+    Filter,
+    /// A command is being typed.
+    Palette,
+    /// A list to read is in front.
+    Pager,
     /// The help is in front.
     Help,
     /// A prompt is being typed.
@@ -32,6 +50,10 @@ pub(crate) enum Context {
     Job,
     /// The view `infer`, outside the prompt.
     Infer,
+    /// Something is there that actions are aimed at.
+    Target,
+    /// A table.
+    List,
     /// A view of several panes.
     Panes,
     /// Any view.
@@ -44,6 +66,12 @@ impl Context {
         match self {
             Self::Always => "Always",
             Self::Dialog => "In a question",
+            Self::Name => "Typing a name to delete it",
+            Self::Menu => "In a menu",
+            Self::Form => "In a form",
+            Self::Filter => "Typing a filter",
+            Self::Palette => "Typing a command",
+            Self::Pager => "In alerts and commands",
             Self::Help => "In this help",
             Self::Prompt => "Typing a prompt",
             Self::Offer => "No queen",
@@ -52,6 +80,8 @@ impl Context {
             Self::Jobs => "jobs",
             Self::Job => "One job",
             Self::Infer => "infer",
+            Self::Target => "The selection, or all that is marked",
+            Self::List => "Tables",
             Self::Panes => "Panes",
             Self::Anywhere => "Everywhere",
         }
@@ -79,6 +109,8 @@ pub(crate) enum Action {
     Bottom,
     /// Deeper into what is selected.
     Open,
+    /// Clears marks, then the filter, then goes one step back.
+    Escape,
     /// One step back; stays at the root.
     Back,
     /// One step back; leaves at the root.
@@ -99,11 +131,45 @@ pub(crate) enum Action {
     PreviousPane,
     /// This table.
     ToggleHelp,
-    /// Cancel the job; asks first.
-    CancelJob,
-    /// Yes to the question.
-    Confirm,
-    /// No to the question.
+    /// What this key means for what is selected.
+    Do(Slot),
+    /// The menu of everything that can be done with it.
+    ActionMenu,
+    /// The menu of what can be copied.
+    CopyMenu,
+    /// The palette.
+    Palette,
+    /// Type a filter.
+    Filter,
+    /// Choose what to sort by.
+    SortMenu,
+    /// Turn the order around.
+    ReverseSort,
+    /// Undo the last filter, order or marks.
+    Undo,
+    /// Mark, or unmark.
+    Mark,
+    /// Begin or end a range of marks.
+    MarkRange,
+    /// Mark everything that is shown, or nothing.
+    MarkAll,
+    /// What went wrong, and what ended.
+    Alerts,
+    /// The command lines of what was done.
+    Commands,
+    /// The view before this one.
+    LastView,
+    /// This answer to the question.
+    Choose(char),
+    /// As it is typed or chosen.
+    Accept,
+    /// Complete what is typed.
+    Complete,
+    /// The next field.
+    NextField,
+    /// The field before.
+    PreviousField,
+    /// Away with what is in front.
     Dismiss,
     /// Send the prompt.
     Send,
@@ -133,32 +199,45 @@ impl Action {
             Self::ShowFleet | Self::ShowDevices | Self::Retry => Some("rbee-keeper status"),
             Self::ShowWorkers => Some("rbee-keeper worker list"),
             Self::ShowJobs => Some("rbee-keeper job list"),
-            Self::ShowInfer | Self::Send | Self::NextModel => {
+            Self::ShowInfer | Self::Send | Self::NextModel | Self::Do(Slot::Ask) => {
                 Some("rbee-keeper infer --model MODEL PROMPT")
             }
-            Self::CancelJob | Self::Confirm => Some("rbee-keeper job cancel JOB"),
+            Self::Do(Slot::New) => Some("rbee-keeper worker spawn --model MODEL"),
+            Self::Do(Slot::Again) => Some("rbee-keeper worker delete ID && … spawn"),
+            Self::Do(Slot::Stop) => Some("rbee-keeper job cancel, worker delete"),
+            Self::Do(Slot::Kill) => Some("rbee-keeper job cancel, worker delete"),
+            Self::Do(Slot::Delete) => Some("rbee-keeper worker delete ID"),
             Self::StartQueen => Some("rbee-keeper queen start"),
-            Self::Up
-            | Self::Down
-            | Self::HalfUp
-            | Self::HalfDown
-            | Self::PageUp
-            | Self::PageDown
-            | Self::Top
-            | Self::Bottom
-            | Self::Open
-            | Self::Back
-            | Self::BackOrQuit
-            | Self::NextPane
-            | Self::PreviousPane
-            | Self::ToggleHelp
-            | Self::Dismiss
-            | Self::NewLine
-            | Self::LeavePrompt
-            | Self::Redraw
-            | Self::Suspend
-            | Self::Quit => None,
+            _ => None,
         }
+    }
+
+    /// Its name in the palette; `None` for what needs a key: moving, marking,
+    /// typing, answering.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ShowFleet => "fleet",
+            Self::ShowWorkers => "workers",
+            Self::ShowDevices => "gpus",
+            Self::ShowJobs => "jobs",
+            Self::ShowInfer => "infer",
+            Self::ToggleHelp => "help",
+            Self::ActionMenu => "actions",
+            Self::CopyMenu => "copy",
+            Self::Filter => "filter",
+            Self::SortMenu => "sort",
+            Self::ReverseSort => "sort reverse",
+            Self::Undo => "undo",
+            Self::MarkAll => "mark all",
+            Self::Alerts => "alerts",
+            Self::Commands => "commands",
+            Self::LastView => "last view",
+            Self::Retry => "reconnect",
+            Self::Redraw => "redraw",
+            Self::Suspend => "suspend",
+            Self::Quit => "quit",
+            _ => return None,
+        })
     }
 }
 
@@ -191,6 +270,7 @@ impl Key {
         match self.code {
             KeyCode::Char(c) if self.ctrl => format!("^{c}"),
             KeyCode::Char(c) if self.twice => format!("{c}{c}"),
+            KeyCode::Char(' ') => "Space".to_owned(),
             KeyCode::Char(c) => c.to_string(),
             KeyCode::Enter => "Enter".to_owned(),
             KeyCode::Esc => "Esc".to_owned(),
@@ -251,105 +331,10 @@ const fn bind(
     Binding { context, keys, action, hint, what }
 }
 
-const ESC: Key = Key::code(KeyCode::Esc);
-const ENTER: Key = Key::code(KeyCode::Enter);
-const DEEPER: &[Key] = &[ENTER, Key::char('l'), Key::code(KeyCode::Right)];
-const TAB: &[Key] = &[Key::code(KeyCode::Tab)];
-const BACK_TAB: &[Key] = &[Key::code(KeyCode::BackTab)];
-
-/// The table, in the order of the help.
-pub(crate) static KEYMAP: &[Binding] = &[
-    bind(Context::Move, &[Key::char('j'), Key::code(KeyCode::Down)], Action::Down, "", "down"),
-    bind(Context::Move, &[Key::char('k'), Key::code(KeyCode::Up)], Action::Up, "", "up"),
-    bind(
-        Context::Move,
-        &[Key::twice('g'), Key::code(KeyCode::Home)],
-        Action::Top,
-        "",
-        "to the first",
-    ),
-    bind(
-        Context::Move,
-        &[Key::char('G'), Key::char('F'), Key::code(KeyCode::End)],
-        Action::Bottom,
-        "",
-        "to the last, and follow what is new",
-    ),
-    bind(Context::Move, &[Key::ctrl('d')], Action::HalfDown, "", "half a page down"),
-    bind(Context::Move, &[Key::ctrl('u')], Action::HalfUp, "", "half a page up"),
-    bind(Context::Move, &[Key::code(KeyCode::PageDown)], Action::PageDown, "", "a page down"),
-    bind(Context::Move, &[Key::code(KeyCode::PageUp)], Action::PageUp, "", "a page up"),
-    bind(Context::Anywhere, &[Key::char('1')], Action::ShowFleet, "", "fleet: the machines"),
-    bind(Context::Anywhere, &[Key::char('2')], Action::ShowWorkers, "", "workers"),
-    bind(Context::Anywhere, &[Key::char('3')], Action::ShowDevices, "", "gpus: the devices"),
-    bind(Context::Anywhere, &[Key::char('5')], Action::ShowJobs, "", "jobs"),
-    bind(
-        Context::Anywhere,
-        &[Key::char('6'), Key::char('i')],
-        Action::ShowInfer,
-        "",
-        "infer: ask a model",
-    ),
-    bind(Context::Panes, TAB, Action::NextPane, "pane", "next pane"),
-    bind(Context::Panes, BACK_TAB, Action::PreviousPane, "", "pane before"),
-    bind(Context::Anywhere, &[Key::char('?')], Action::ToggleHelp, "help", "this help"),
-    bind(
-        Context::Anywhere,
-        &[ESC, Key::char('h'), Key::code(KeyCode::Left)],
-        Action::Back,
-        "",
-        "back",
-    ),
-    bind(
-        Context::Anywhere,
-        &[Key::char('q')],
-        Action::BackOrQuit,
-        "back",
-        "back; at the fleet: quit. Jobs go on",
-    ),
-    bind(Context::Always, &[Key::ctrl('r')], Action::Retry, "", "reach the queen now"),
-    bind(Context::Always, &[Key::ctrl('l')], Action::Redraw, "", "draw the screen again"),
-    bind(Context::Always, &[Key::ctrl('z')], Action::Suspend, "", "to the shell, until `fg`"),
-    bind(Context::Always, &[Key::ctrl('c')], Action::Quit, "", "quit. Jobs go on"),
-    bind(Context::Dialog, &[Key::char('y')], Action::Confirm, "yes", "yes, do it"),
-    bind(
-        Context::Dialog,
-        &[ESC, Key::char('n'), Key::char('q')],
-        Action::Dismiss,
-        "no",
-        "no, leave everything as it is",
-    ),
-    bind(
-        Context::Help,
-        &[ESC, Key::char('q'), Key::char('?'), Key::char('h'), Key::code(KeyCode::Left)],
-        Action::ToggleHelp,
-        "close",
-        "close the help",
-    ),
-    bind(Context::Prompt, &[ENTER], Action::Send, "send", "send the prompt"),
-    bind(Context::Prompt, &[Key::ctrl('j')], Action::NewLine, "new line", "begin a new line"),
-    bind(Context::Prompt, &[ESC], Action::LeavePrompt, "leave the prompt", "leave the prompt"),
-    bind(Context::Prompt, TAB, Action::NextPane, "", "next pane"),
-    bind(Context::Prompt, BACK_TAB, Action::PreviousPane, "", "pane before"),
-    bind(
-        Context::Offer,
-        &[Key::char('y'), Key::char('s')],
-        Action::StartQueen,
-        "start a queen here",
-        "start a queen on this machine",
-    ),
-    bind(Context::Fleet, DEEPER, Action::Open, "workers", "the workers of the selected machine"),
-    bind(Context::Jobs, DEEPER, Action::Open, "open", "what the selected job says and generates"),
-    bind(Context::Jobs, &[Key::char('x')], Action::CancelJob, "cancel", "cancel the selected job"),
-    bind(Context::Job, &[Key::char('x')], Action::CancelJob, "cancel", "cancel this job"),
-    bind(Context::Infer, &[Key::char('x')], Action::CancelJob, "cancel", "cancel the answer"),
-    bind(Context::Infer, &[Key::char('m')], Action::NextModel, "model", "ask the next model"),
-];
-
 /// Where one is, the nearest first.
 pub(crate) fn contexts(model: &Model) -> Vec<Context> {
-    if model.ui.dialog.is_some() {
-        return vec![Context::Dialog, Context::Always];
+    if let Some(dialog) = &model.ui.dialog {
+        return vec![in_front(dialog), Context::Always];
     }
     if model.ui.help.is_some() {
         return vec![Context::Help, Context::Move, Context::Always];
@@ -373,11 +358,30 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         View::Infer => contexts.push(Context::Infer),
         View::Workers | View::Devices => {}
     }
+    if !model.targets().is_empty() {
+        contexts.push(Context::Target);
+    }
+    if model.list_in_view().is_some() {
+        contexts.push(Context::List);
+    }
+    contexts.extend([Context::Move, Context::Anywhere]);
     if model.ui.view.panes().len() > 1 {
         contexts.push(Context::Panes);
     }
-    contexts.extend([Context::Move, Context::Anywhere, Context::Always]);
+    contexts.push(Context::Always);
     contexts
+}
+
+fn in_front(dialog: &Dialog) -> Context {
+    match dialog {
+        Dialog::Confirm(confirm) if confirm.name.is_some() => Context::Name,
+        Dialog::Confirm(_) => Context::Dialog,
+        Dialog::Actions(_) | Dialog::Copy(_) | Dialog::Sort(..) => Context::Menu,
+        Dialog::Form(_) => Context::Form,
+        Dialog::Filter(..) => Context::Filter,
+        Dialog::Palette(_) => Context::Palette,
+        Dialog::Alerts(_) | Dialog::Commands(_) => Context::Pager,
+    }
 }
 
 /// The bindings that hold now, the nearest context first.
@@ -419,52 +423,4 @@ pub(crate) fn lookup(model: &Model, event: &KeyEvent, g_typed: bool) -> Lookup {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_context() {
-        let mut seen: Vec<(Context, Key)> = Vec::new();
-        for binding in KEYMAP {
-            for key in binding.keys {
-                let pair = (binding.context, *key);
-                assert!(!seen.contains(&pair), "{key:?} is bound twice in {:?}", binding.context);
-                seen.push(pair);
-            }
-        }
-    }
-
-    #[test]
-    fn keys_of_terminals_and_multiplexers_are_never_bound() {
-        for key in KEYMAP.iter().flat_map(|binding| binding.keys) {
-            assert!(!matches!(key.code, KeyCode::F(_)), "{key:?}");
-            if key.ctrl {
-                let KeyCode::Char(c) = key.code else { panic!("{key:?}") };
-                assert!(!"abghnopqst \\".contains(c), "Ctrl-{c} belongs to others");
-            }
-        }
-    }
-
-    #[test]
-    fn enter_says_neither_yes_to_a_question_nor_to_the_offer_of_a_queen() {
-        for binding in KEYMAP {
-            if matches!(binding.context, Context::Dialog | Context::Offer) {
-                assert!(!binding.keys.contains(&ENTER));
-            }
-        }
-    }
-
-    #[test]
-    fn every_action_that_changes_something_has_its_command_line() {
-        for binding in KEYMAP {
-            let changes = matches!(
-                binding.action,
-                Action::CancelJob | Action::Confirm | Action::Send | Action::StartQueen
-            );
-            match binding.action.twin() {
-                Some(twin) => assert!(twin.starts_with("rbee-keeper "), "{twin}"),
-                None => assert!(!changes, "{:?} has no command line", binding.action),
-            }
-        }
-    }
-}
+mod tests;

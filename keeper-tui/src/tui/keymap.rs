@@ -7,7 +7,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::state::{Model, Pane, View};
+use super::state::{HiveTab, Model, Pane, View};
 
 /// Where a binding holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,18 @@ pub(crate) enum Context {
     Help,
     /// A prompt is being typed.
     Prompt,
+    /// A word is being typed.
+    Word,
+    /// Text is read.
+    Reading,
+    /// A list whose rows can be opened.
+    List,
+    /// One machine.
+    Hive,
+    /// What everybody says.
+    Events,
+    /// How an answer is to be made.
+    Settings,
     /// The queen is away and could be started.
     Offer,
     /// Things can be moved through.
@@ -46,6 +58,12 @@ impl Context {
             Self::Dialog => "In a question",
             Self::Help => "In this help",
             Self::Prompt => "Typing a prompt",
+            Self::Word => "Typing a word",
+            Self::Reading => "Reading",
+            Self::List => "In a list",
+            Self::Hive => "One machine",
+            Self::Events => "events",
+            Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
             Self::Move => "Moving",
             Self::Fleet => "fleet",
@@ -89,14 +107,62 @@ pub(crate) enum Action {
     ShowWorkers,
     /// The devices.
     ShowDevices,
+    /// The models.
+    ShowModels,
     /// The jobs.
     ShowJobs,
     /// The prompt.
     ShowInfer,
+    /// What everybody says.
+    ShowEvents,
+    /// The queen.
+    ShowQueen,
+    /// The view before this one.
+    ShowLast,
+    /// What is said about the selected machine.
+    OpenLog,
+    /// The next part of one machine.
+    NextTab,
+    /// The part before.
+    PreviousTab,
     /// The next pane.
     NextPane,
     /// The pane before.
     PreviousPane,
+    /// Look for a word.
+    Find,
+    /// Only the lines with a word.
+    Only,
+    /// To the next line with the word.
+    NextMatch,
+    /// To the line with the word before.
+    PreviousMatch,
+    /// The word is typed.
+    Accept,
+    /// It is not wanted after all.
+    Abandon,
+    /// Long lines go on in the next row, or not.
+    ToggleWrap,
+    /// The time before each line, or not.
+    ToggleTimes,
+    /// Stand still, or go on.
+    Pause,
+    /// On with the newest line.
+    Follow,
+    /// To the left in long lines; for a setting, less.
+    Left,
+    /// To the right in long lines; for a setting, more.
+    Right,
+    /// Only lines that matter as much.
+    Level,
+    /// The pane on the whole screen, or as it was.
+    Full,
+    /// The text in a pager.
+    Page,
+    /// Type the setting.
+    TypeSetting,
+    /// Compare with another answer, or not.
+    Compare,
     /// This table.
     ToggleHelp,
     /// Cancel the job; asks first.
@@ -133,7 +199,9 @@ impl Action {
             Self::ShowFleet | Self::ShowDevices | Self::Retry => Some("rbee-keeper status"),
             Self::ShowWorkers => Some("rbee-keeper worker list"),
             Self::ShowJobs => Some("rbee-keeper job list"),
-            Self::ShowInfer | Self::Send | Self::NextModel => {
+            Self::ShowModels => Some("rbee-keeper model list"),
+            Self::ShowQueen => Some("rbee-keeper queen status"),
+            Self::ShowInfer | Self::Send | Self::NextModel | Self::Compare => {
                 Some("rbee-keeper infer --model MODEL PROMPT")
             }
             Self::CancelJob | Self::Confirm => Some("rbee-keeper job cancel JOB"),
@@ -151,6 +219,27 @@ impl Action {
             | Self::BackOrQuit
             | Self::NextPane
             | Self::PreviousPane
+            | Self::ShowEvents
+            | Self::ShowLast
+            | Self::OpenLog
+            | Self::NextTab
+            | Self::PreviousTab
+            | Self::Find
+            | Self::Only
+            | Self::NextMatch
+            | Self::PreviousMatch
+            | Self::Accept
+            | Self::Abandon
+            | Self::ToggleWrap
+            | Self::ToggleTimes
+            | Self::Pause
+            | Self::Follow
+            | Self::Left
+            | Self::Right
+            | Self::Level
+            | Self::Full
+            | Self::Page
+            | Self::TypeSetting
             | Self::ToggleHelp
             | Self::Dismiss
             | Self::NewLine
@@ -254,6 +343,7 @@ const fn bind(
 const ESC: Key = Key::code(KeyCode::Esc);
 const ENTER: Key = Key::code(KeyCode::Enter);
 const DEEPER: &[Key] = &[ENTER, Key::char('l'), Key::code(KeyCode::Right)];
+const OPEN: &[Key] = &[ENTER, Key::code(KeyCode::Right)];
 const TAB: &[Key] = &[Key::code(KeyCode::Tab)];
 const BACK_TAB: &[Key] = &[Key::code(KeyCode::BackTab)];
 
@@ -270,7 +360,7 @@ pub(crate) static KEYMAP: &[Binding] = &[
     ),
     bind(
         Context::Move,
-        &[Key::char('G'), Key::char('F'), Key::code(KeyCode::End)],
+        &[Key::char('G'), Key::code(KeyCode::End)],
         Action::Bottom,
         "",
         "to the last, and follow what is new",
@@ -282,6 +372,7 @@ pub(crate) static KEYMAP: &[Binding] = &[
     bind(Context::Anywhere, &[Key::char('1')], Action::ShowFleet, "", "fleet: the machines"),
     bind(Context::Anywhere, &[Key::char('2')], Action::ShowWorkers, "", "workers"),
     bind(Context::Anywhere, &[Key::char('3')], Action::ShowDevices, "", "gpus: the devices"),
+    bind(Context::Anywhere, &[Key::char('4')], Action::ShowModels, "", "models on disk"),
     bind(Context::Anywhere, &[Key::char('5')], Action::ShowJobs, "", "jobs"),
     bind(
         Context::Anywhere,
@@ -290,6 +381,15 @@ pub(crate) static KEYMAP: &[Binding] = &[
         "",
         "infer: ask a model",
     ),
+    bind(
+        Context::Anywhere,
+        &[Key::char('7')],
+        Action::ShowEvents,
+        "",
+        "events: what everybody says",
+    ),
+    bind(Context::Anywhere, &[Key::char('8')], Action::ShowQueen, "", "the queen"),
+    bind(Context::Anywhere, &[Key::char('-')], Action::ShowLast, "", "the view before this one"),
     bind(Context::Panes, TAB, Action::NextPane, "pane", "next pane"),
     bind(Context::Panes, BACK_TAB, Action::PreviousPane, "", "pane before"),
     bind(Context::Anywhere, &[Key::char('?')], Action::ToggleHelp, "help", "this help"),
@@ -338,11 +438,64 @@ pub(crate) static KEYMAP: &[Binding] = &[
         "start a queen here",
         "start a queen on this machine",
     ),
-    bind(Context::Fleet, DEEPER, Action::Open, "workers", "the workers of the selected machine"),
-    bind(Context::Jobs, DEEPER, Action::Open, "open", "what the selected job says and generates"),
+    bind(Context::Fleet, OPEN, Action::Open, "open", "the selected machine"),
+    bind(Context::Fleet, &[Key::char('l')], Action::OpenLog, "log", "what is said about it"),
+    bind(Context::Hive, &[Key::char(']')], Action::NextTab, "tab", "the next part"),
+    bind(Context::Hive, &[Key::char('[')], Action::PreviousTab, "", "the part before"),
+    bind(Context::List, DEEPER, Action::Open, "open", "deeper into what is selected"),
+    bind(Context::Events, DEEPER, Action::Open, "job", "the job that says the marked line"),
+    bind(
+        Context::Events,
+        &[Key::char('L')],
+        Action::Level,
+        "level",
+        "only warnings, only errors, everything",
+    ),
+    bind(Context::Reading, &[Key::char('/')], Action::Find, "find", "look for a word"),
+    bind(Context::Reading, &[Key::char('n')], Action::NextMatch, "", "the next line with it"),
+    bind(Context::Reading, &[Key::char('N')], Action::PreviousMatch, "", "the one before"),
+    bind(Context::Reading, &[Key::char('&')], Action::Only, "filter", "only lines with a word"),
+    bind(Context::Reading, &[Key::char('p')], Action::Pause, "pause", "stand still, or go on"),
+    bind(Context::Reading, &[Key::char('F')], Action::Follow, "", "follow what is new"),
+    bind(Context::Reading, &[Key::char('f')], Action::Full, "full", "the whole screen, or not"),
+    bind(
+        Context::Reading,
+        &[Key::char('w')],
+        Action::ToggleWrap,
+        "wrap",
+        "wrap long lines, or not",
+    ),
+    bind(Context::Reading, &[Key::char('<')], Action::Left, "", "left in long lines"),
+    bind(Context::Reading, &[Key::char('>')], Action::Right, "", "right in long lines"),
+    bind(Context::Reading, &[Key::char('t')], Action::ToggleTimes, "time", "times, or not"),
+    bind(Context::Reading, &[Key::char('e')], Action::Page, "pager", "the text in $PAGER"),
+    bind(Context::Word, &[ENTER], Action::Accept, "take it", "take it"),
+    bind(Context::Word, &[ESC], Action::Abandon, "never mind", "leave it as it was"),
+    bind(
+        Context::Settings,
+        &[Key::code(KeyCode::Left), Key::char('<')],
+        Action::Left,
+        "less",
+        "the value before, or less",
+    ),
+    bind(
+        Context::Settings,
+        &[Key::code(KeyCode::Right), Key::char('>')],
+        Action::Right,
+        "more",
+        "the next value, or more",
+    ),
+    bind(Context::Settings, &[ENTER], Action::TypeSetting, "type", "type the value"),
     bind(Context::Jobs, &[Key::char('x')], Action::CancelJob, "cancel", "cancel the selected job"),
     bind(Context::Job, &[Key::char('x')], Action::CancelJob, "cancel", "cancel this job"),
     bind(Context::Infer, &[Key::char('x')], Action::CancelJob, "cancel", "cancel the answer"),
+    bind(
+        Context::Infer,
+        &[Key::char('c')],
+        Action::Compare,
+        "compare",
+        "ask two at once, beside each other",
+    ),
     bind(Context::Infer, &[Key::char('m')], Action::NextModel, "model", "ask the next model"),
 ];
 
@@ -359,6 +512,9 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         let offer = model.asks_for_queen().then_some(Context::Offer);
         return offer.into_iter().chain([Context::Anywhere, Context::Always]).collect();
     }
+    if model.ui.ask.is_some() || model.infer.typed.is_some() {
+        return vec![Context::Word, Context::Always];
+    }
     if model.ui.focus == Pane::Prompt {
         return vec![Context::Prompt, Context::Always];
     }
@@ -366,12 +522,24 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
     if model.asks_for_queen() {
         contexts.push(Context::Offer);
     }
-    match model.ui.view {
+    if model.ui.focus == Pane::Settings {
+        contexts.push(Context::Settings);
+    }
+    match &model.ui.view {
         View::Fleet => contexts.push(Context::Fleet),
-        View::Jobs => contexts.push(Context::Jobs),
+        View::Hive(_, HiveTab::Overview | HiveTab::Log) => contexts.push(Context::Hive),
+        View::Hive(..) => contexts.extend([Context::Hive, Context::List]),
+        View::Workers | View::Devices | View::Device(..) | View::Models => {
+            contexts.push(Context::List);
+        }
+        View::Jobs => contexts.extend([Context::List, Context::Jobs]),
         View::Job(_) => contexts.push(Context::Job),
         View::Infer => contexts.push(Context::Infer),
-        View::Workers | View::Devices => {}
+        View::Events => contexts.push(Context::Events),
+        View::Worker(_) | View::Queen => {}
+    }
+    if model.reading().is_some() {
+        contexts.push(Context::Reading);
     }
     if model.ui.view.panes().len() > 1 {
         contexts.push(Context::Panes);

@@ -66,6 +66,32 @@ impl<K: Ord + Clone> Selection<K> {
         }
     }
 
+    /// Makes sure that what is selected is one of these.
+    pub(crate) fn settle_among<'a>(&mut self, mut keys: impl Iterator<Item = &'a K> + Clone)
+    where
+        K: 'a,
+    {
+        if !keys.clone().any(|key| self.id.as_ref() == Some(key))
+            && let Some(first) = keys.next()
+        {
+            self.id = Some(first.clone());
+        }
+    }
+
+    /// Moves in the order of these, no further than the ends.
+    pub(crate) fn step_among<'a>(&mut self, keys: impl Iterator<Item = &'a K> + Clone, by: i64)
+    where
+        K: 'a,
+    {
+        let Some(at) = keys.clone().position(|key| self.id.as_ref() == Some(key)) else { return };
+        let last = keys.clone().count().saturating_sub(1);
+        let by = isize::try_from(by).unwrap_or(if by < 0 { isize::MIN } else { isize::MAX });
+        let mut keys = keys;
+        if let Some(key) = keys.nth(at.saturating_add_signed(by).min(last)) {
+            self.id = Some(key.clone());
+        }
+    }
+
     /// How many rows a page has.
     pub(crate) fn page(&self) -> i64 {
         i64::try_from(self.height.get().max(2)).unwrap_or(2) - 1

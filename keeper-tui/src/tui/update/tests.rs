@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use protocol::{
     fleet::{Change, FeedEvent, Gone, HiveState, WorkerState},
     job::{EndMarker, JobEvent, JobState},
+    logs::{LogLine, LogSource},
     operation::{Operation, QueenOperation},
 };
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::tui::{
-    fixture::{Stage, busy_fleet, empty_fleet, gpu, hive, id, job, stranger, worker},
+    fixture::{Stage, busy_fleet, catalogue, empty_fleet, gpu, hive, id, job, stranger, worker},
     message::FeedNews,
     state::Dialog,
     view::view,
@@ -45,7 +46,7 @@ fn a_refused_prompt_is_still_there() {
     stage.send(Message::Submitted { ticket: 1, result: Err("the queue is full".to_owned()) });
     assert_eq!(stage.model.infer.text(), "Hi");
     assert!(
-        matches!(&stage.model.infer.turn, Turn::Refused { cause } if cause == "the queue is full")
+        matches!(&stage.model.infer.first.turn, Turn::Refused { cause } if cause == "the queue is full")
     );
 }
 
@@ -165,8 +166,10 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
 
 fn message() -> impl Strategy<Value = Message> {
     let codes = prop_oneof![
-        prop::sample::select("12356ihjklgGFxynsm?q y".chars().collect::<Vec<_>>())
-            .prop_map(KeyCode::Char),
+        prop::sample::select(
+            "12345678ihjklgGFxynsm?q y/&npwtfec<>[]-LN".chars().collect::<Vec<_>>()
+        )
+        .prop_map(KeyCode::Char),
         prop::sample::select(vec![
             KeyCode::Esc,
             KeyCode::Enter,
@@ -246,6 +249,14 @@ fn message() -> impl Strategy<Value = Message> {
         1 => any::<String>().prop_map(Message::Paste),
         1 => (1_u16..300, 1_u16..100).prop_map(|(width, height)| Message::Resize { width, height }),
         1 => (0_u64..3).prop_map(|ticket| Message::Submitted { ticket, result: Ok(stranger()) }),
+        1 => any::<bool>().prop_map(|is_known| {
+            let result = is_known.then(|| (catalogue(), Vec::new()));
+            Message::Models(result.ok_or_else(|| "no".to_owned()))
+        }),
+        1 => any::<String>().prop_map(|text| Message::WorkerLog {
+            worker: id("wk-02"),
+            result: Ok(vec![LogLine { source: LogSource::Log, text }]),
+        }),
         1 => any::<String>().prop_map(Message::StartLine),
         1 => Just(Message::StartEnded(Err("no".to_owned()))),
         1 => Just(Message::Tick),
@@ -258,6 +269,8 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
+    let models = model.models.rows(fleet);
+    assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
 }
 
@@ -288,7 +301,7 @@ proptest! {
         for size in [size, stage.model.size, SIZE, (160, 45), (1, 1)] {
             draw(&stage.model, size, stage.now);
         }
-        for _ in 0..5 {
+        for _ in 0..20 {
             stage.key(KeyCode::Esc);
         }
         let ui = &stage.model.ui;

@@ -1,7 +1,7 @@
 //! Jobs: all of them, and one with what it says and generates.
 
 use protocol::{
-    JobId,
+    HiveId, JobId,
     job::{EndMarker, JobRecord, JobState},
 };
 use ratatui::{
@@ -17,7 +17,7 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
-    state::{Model, Pane, View, streams::JobStream},
+    state::{Model, Pane, View, reading::Reading, streams::JobStream},
     theme::Tone,
 };
 
@@ -63,19 +63,22 @@ fn took(ctx: &Ctx<'_>, job: &JobRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    panel(ctx, area, buffer);
+    panel(ctx, area, buffer, None);
 }
 
-/// The table in its frame; also at the foot of a large view `fleet`.
-pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+/// The jobs of one machine or of all in their frame; also at the foot of a
+/// large view `fleet`, where no key reaches them.
+pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
     let model = ctx.model;
-    let is_view = model.ui.view == View::Jobs;
-    let all = || model.fleet.jobs.values();
+    let is_view = model.ui.view != View::Fleet;
+    let concerns = move |job: &JobRecord| of.is_none_or(|hive| job.hive_id.as_ref() == Some(hive));
+    let rows = model.fleet.jobs.iter().rev().filter(move |(_, job)| concerns(job));
+    let all = || model.fleet.jobs.values().filter(|it| concerns(it));
     let running = all().filter(|it| !it.state.is_ended()).count();
     let failed = all().filter(|it| it.state == JobState::Failed).count();
     let title = format!("Jobs  {running} running  {failed} failed  {} in all", all().count());
     let inner = Panel::new(title).focused(is_view).draw(area, buffer);
-    if model.fleet.jobs.is_empty() && inner.height > 1 {
+    if all().next().is_none() && inner.height > 1 {
         let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
@@ -84,7 +87,7 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     Table { columns: &COLUMNS, selection, focused: is_view }.draw(
         inner,
         buffer,
-        model.fleet.jobs.iter().rev(),
+        rows,
         |_| !model.connection.is_live(),
         |job, column| {
             let (sign, tone) = job_sign(job.state);
@@ -190,55 +193,32 @@ pub(super) fn figures_of(stream: &JobStream, asked_at: Option<protocol::Timestam
 
 fn text(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
     let model = ctx.model;
-    let window = &model.ui.job_text;
-    let mut panel = Panel::new(title(ctx, job))
+    let panel = Panel::new(title(ctx, job))
         .focused(model.ui.focus == Pane::Text)
         .right(Line::from(standing(model, job)));
-    let stream = model.streams.job(job);
-    if let Some(stream) = stream {
-        let asked_at = model.fleet.jobs.get(job).map(|it| it.created_at);
-        panel = panel.bottom_left(figures_of(stream, asked_at)).bottom_right(lines::corner(
-            &stream.text,
-            window,
-            |()| true,
-        ));
-    }
-    let inner = panel.draw(area, buffer);
-    if let Some(stream) = stream {
-        let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-        lines::text(text, buffer, &stream.text, window);
-    }
+    let asked_at = model.fleet.jobs.get(job).map(|it| it.created_at);
+    let figures = model.streams.job(job).map(|stream| figures_of(stream, asked_at));
+    lines::framed(ctx, area, buffer, Reading::JobText, panel, figures);
 }
 
 /// What one job says.
 pub(super) fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId, alone: bool) {
     let model = ctx.model;
-    let window = &model.ui.job_narration;
-    let stream = model.streams.job(job);
     let focused = model.ui.focus == Pane::Narration || alone;
-    let mut panel = if alone {
+    let panel = if alone {
         Panel::new(title(ctx, job)).right(Line::from(standing(model, job)))
     } else {
         Panel::new("narration")
     };
-    panel = panel.focused(focused);
-    if let Some(stream) = stream {
-        let corner = lines::corner(&stream.narration, window, |_| true);
-        panel = panel.bottom_left(lines::dropped(&stream.narration)).bottom_right(corner);
-    }
-    let inner = panel.draw(area, buffer);
-    let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-    let text = match last_word(model, job) {
-        Some(line) if text.height > 1 => {
-            let (above, below) = split_bottom(text, 1);
-            cut_line(buffer, below.x, below.y, &line, below.width.saturating_sub(1));
+    let area = match last_word(model, job) {
+        Some(line) if area.height > 4 => {
+            let (above, below) = split_bottom(area, 1);
+            cut_line(buffer, below.x + 2, below.y, &line, below.width.saturating_sub(3));
             above
         }
-        _ => text,
+        _ => area,
     };
-    if let Some(stream) = stream {
-        lines::narration(ctx, text, buffer, &stream.narration, window, |_| true);
-    }
+    lines::framed(ctx, area, buffer, Reading::Job, panel.focused(focused), None);
 }
 
 /// How it ended, or why nothing more is heard of it.
@@ -273,8 +253,10 @@ pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
 }
 
 /// The view without frames.
-pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.jobs.iter().rev().map(|(id, job)| {
+pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&'a HiveId>) -> Vec<Line<'a>> {
+    let concerns = move |job: &JobRecord| of.is_none_or(|hive| job.hive_id.as_ref() == Some(hive));
+    let rows = ctx.model.fleet.jobs.iter().rev().filter(move |(_, job)| concerns(job));
+    let rows = rows.map(|(id, job)| {
         let (sign, tone) = job_sign(job.state);
         let mut line = Line::from(vec![
             word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),

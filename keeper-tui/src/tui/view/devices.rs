@@ -9,9 +9,10 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    is_wide, plain_list, split_bottom, split_left,
+    plain_list,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, figure, graph, memory, meter, safe, word},
+    with_detail,
 };
 use crate::tui::{
     state::{Pane, View},

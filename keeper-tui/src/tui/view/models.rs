@@ -13,9 +13,10 @@ use ratatui::{
 
 use super::{
     context::{Ctx, span},
-    is_wide, plain_list, split_bottom, split_left,
+    plain_list, split_bottom,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, meter, model_sign, safe, short_model, word},
+    with_detail,
 };
 use crate::tui::{
     state::models::{Reading, Row, STALLED, is_download},

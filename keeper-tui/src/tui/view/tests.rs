@@ -6,7 +6,7 @@ use crate::tui::{
     message::Message,
     screen::Screen,
     state::Pane,
-    theme::Theme,
+    theme::{Palette, Theme},
 };
 
 const SMALL: (u16, u16) = (80, 24);
@@ -179,7 +179,7 @@ fn the_help_is_the_keymap() {
 
 #[test]
 fn without_colours_and_beyond_ascii_every_state_can_still_be_told() {
-    let theme = Theme { mono: true, ascii: true };
+    let theme = Theme { palette: Palette::Mono, ascii: true };
     let mut stage = Stage::with_theme(SMALL, theme);
     stage.fill();
     let text = text(&stage);
@@ -294,7 +294,7 @@ fn tokens_cost_few_bytes_when_the_pane_is_full() {
 
 #[test]
 fn the_focus_is_seen_without_colours() {
-    let mut stage = Stage::with_theme(SMALL, Theme { mono: true, ascii: false });
+    let mut stage = Stage::with_theme(SMALL, Theme { palette: Palette::Mono, ascii: false });
     stage.fill();
     let before = styles(&stage);
     stage.key(crossterm::event::KeyCode::Tab);

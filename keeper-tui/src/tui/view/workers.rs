@@ -15,6 +15,7 @@ use super::{
     is_wide, lines, plain_list, split_bottom, split_left, split_top,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, rate, safe, short_model, word, worker_sign},
+    with_detail,
 };
 use crate::tui::{
     state::{Pane, reading::Reading},

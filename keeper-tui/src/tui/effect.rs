@@ -1,7 +1,7 @@
 //! What the dashboard wants done in the world. Nothing here does it: the loop
 //! does what concerns the terminal, the link what concerns the queen.
 
-use protocol::{JobId, operation::Operation};
+use protocol::{JobId, WorkerId, operation::Operation};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,18 @@ pub(crate) enum Effect {
     CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
+    /// Ask every machine for its models.
+    ReadModels,
+    /// Ask the queen for her build.
+    ReadBuild,
+    /// See how long she takes to answer.
+    Measure,
+    /// Read a worker's log, and go on reading it.
+    ReadLog(WorkerId),
+    /// Stop reading it.
+    LeaveLog,
+    /// Show a text in the operator's pager.
+    Page(String),
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now instead of when the wait is over.

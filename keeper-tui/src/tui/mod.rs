@@ -18,6 +18,7 @@ mod keymap;
 mod link;
 mod message;
 mod options;
+mod pager;
 mod screen;
 mod signals;
 mod state;
@@ -64,6 +65,8 @@ pub struct Dashboard {
     pub program: String,
     /// Where what is copied goes that the terminal does not take.
     pub copy_file: PathBuf,
+    /// Where the configuration is that was read.
+    pub config: String,
 }
 
 /// Between frames when only news came; a key is always shown at once.
@@ -86,10 +89,13 @@ pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
 }
 
 /// What comes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Flow {
     GoOn,
+    /// The terminal is the shell's for a while.
     Suspend,
+    /// It is a pager's for a while.
+    Page(String),
     Leave,
 }
 
@@ -104,7 +110,7 @@ enum Woken {
 }
 
 async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options, program, copy_file } = dashboard;
+    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -122,23 +128,24 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
         screen: Screen::new(size)?,
         link: Link::start(queen, start_queen, copy_file, sender),
         began: Instant::now(),
-        frame: if options.over_ssh { FRAME_OVER_SSH } else { FRAME },
+        frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
         due: Some(Instant::now()),
         drawn_at: None,
         next_change: None,
         copied: Vec::new(),
     };
+    desk.model.queen.config = Some(config);
     let mut input = EventStream::new();
     let mut batch = Vec::new();
 
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
-            let flow = desk.drain(&mut input, &mut news).await?;
-            if flow == Flow::Leave {
-                break;
-            }
-            if flow == Flow::Suspend {
-                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            match desk.drain(&mut input, &mut news).await? {
+                Flow::GoOn => {}
+                Flow::Leave => break,
+                away => {
+                    input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
+                }
             }
             if let Some(frame) = desk.draw()? {
                 writer.write(frame)?;
@@ -175,8 +182,8 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
         match flow {
             Flow::GoOn => {}
             Flow::Leave => break,
-            Flow::Suspend => {
-                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            away => {
+                input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
             }
         }
     }
@@ -196,20 +203,32 @@ fn terminal_size() -> (u16, u16) {
     crossterm::terminal::size().unwrap_or((80, 24))
 }
 
-/// Gives the terminal to the shell until it says `fg`.
-async fn suspend(
+/// Lends the terminal: to the shell until it says `fg`, or to a pager until it
+/// ends.
+async fn lend(
+    to: Flow,
     input: EventStream,
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
     desk: &mut Desk,
 ) -> anyhow::Result<EventStream> {
+    // The reader of keys first: it would take what is typed for somebody else.
     drop(input);
     writer.done().await?;
     guard.leave();
-    signals.stop().await?;
+    let paged = match to {
+        Flow::Page(text) => Some(signals.apart_from_interrupts(pager::show(&text)).await),
+        _ => {
+            signals.stop().await?;
+            None
+        }
+    };
     guard.enter()?;
     desk.appear()?;
+    if let Some(result) = paged {
+        desk.take(Message::Paged(result))?;
+    }
     Ok(EventStream::new())
 }
 
@@ -245,6 +264,7 @@ impl Desk {
                     crossterm::queue!(self.copied, CopyToClipboard::to_clipboard_from(text))?;
                 }
                 Effect::Suspend => flow = Flow::Suspend,
+                Effect::Page(text) => flow = Flow::Page(text),
                 Effect::Quit => return Ok(Flow::Leave),
                 effect => self.link.execute(effect),
             }

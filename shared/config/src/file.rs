@@ -79,6 +79,30 @@ pub struct KeeperConfig {
     pub fps: Option<u32>,
     /// The dashboard's theme by name; none: the terminal's own colours.
     pub theme: Option<String>,
+    /// The signs the dashboard draws with.
+    pub glyphs: Glyphs,
+}
+
+/// `[keeper] glyphs`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Glyphs {
+    /// What the terminal can show.
+    #[default]
+    Auto,
+    /// Nothing beyond ASCII.
+    Ascii,
+}
+
+impl FromStr for Glyphs {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "ascii" => Ok(Self::Ascii),
+            _ => Err(()),
+        }
+    }
 }
 
 /// Where a daemon answers: scheme, host and port, nothing behind them.
@@ -254,6 +278,9 @@ impl KeeperConfig {
             queen_url: section.parsed("queen_url", BaseUrl::SHAPE)?.map(|url| url.value),
             fps: section.integer("fps", 1..=60)?,
             theme: section.parsed("theme", "the name of a theme")?.map(|theme| theme.value),
+            glyphs: section
+                .parsed("glyphs", "`auto` or `ascii`")?
+                .map_or_else(Glyphs::default, |glyphs| glyphs.value),
         };
         section.finish()?;
         Ok(keeper)

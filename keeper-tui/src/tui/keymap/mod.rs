@@ -12,7 +12,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub(crate) use self::table::KEYMAP;
 use super::{
     actions::Slot,
-    state::{Model, Pane, View, dialog::Dialog},
+    state::{HiveTab, Model, Pane, View, dialog::Dialog},
 };
 
 /// Where a binding holds.
@@ -38,22 +38,30 @@ pub(crate) enum Context {
     Help,
     /// A prompt is being typed.
     Prompt,
+    /// A word is being typed.
+    Word,
+    /// Text is read.
+    Reading,
+    /// A list whose rows can be opened.
+    List,
+    /// One machine.
+    Hive,
+    /// What everybody says.
+    Events,
+    /// How an answer is to be made.
+    Settings,
     /// The queen is away and could be started.
     Offer,
     /// Things can be moved through.
     Move,
     /// The view `fleet`.
     Fleet,
-    /// The view `jobs`.
-    Jobs,
-    /// One job is open.
-    Job,
     /// The view `infer`, outside the prompt.
     Infer,
     /// Something is there that actions are aimed at.
     Target,
     /// A table.
-    List,
+    Table,
     /// A view of several panes.
     Panes,
     /// Any view.
@@ -74,14 +82,18 @@ impl Context {
             Self::Pager => "In alerts and commands",
             Self::Help => "In this help",
             Self::Prompt => "Typing a prompt",
+            Self::Word => "Typing a word",
+            Self::Reading => "Reading",
+            Self::List => "In a list",
+            Self::Hive => "One machine",
+            Self::Events => "events",
+            Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
             Self::Move => "Moving",
             Self::Fleet => "fleet",
-            Self::Jobs => "jobs",
-            Self::Job => "One job",
             Self::Infer => "infer",
             Self::Target => "The selection, or all that is marked",
-            Self::List => "Tables",
+            Self::Table => "Tables",
             Self::Panes => "Panes",
             Self::Anywhere => "Everywhere",
         }
@@ -121,20 +133,68 @@ pub(crate) enum Action {
     ShowWorkers,
     /// The devices.
     ShowDevices,
+    /// The models.
+    ShowModels,
     /// The jobs.
     ShowJobs,
     /// The prompt.
     ShowInfer,
+    /// What everybody says.
+    ShowEvents,
+    /// The queen.
+    ShowQueen,
+    /// The view before this one.
+    ShowLast,
+    /// What is said about the selected machine.
+    OpenLog,
+    /// The next part of one machine.
+    NextTab,
+    /// The part before.
+    PreviousTab,
     /// The next pane.
     NextPane,
     /// The pane before.
     PreviousPane,
+    /// Look for a word.
+    Find,
+    /// Only the lines with a word.
+    Only,
+    /// To the next line with the word.
+    NextMatch,
+    /// To the line with the word before.
+    PreviousMatch,
+    /// As it is typed or chosen.
+    Accept,
+    /// It is not wanted after all.
+    Abandon,
+    /// Long lines go on in the next row, or not.
+    ToggleWrap,
+    /// The time before each line, or not.
+    ToggleTimes,
+    /// Stand still, or go on.
+    Pause,
+    /// On with the newest line.
+    Follow,
+    /// To the left in long lines; for a setting, less.
+    Left,
+    /// To the right in long lines; for a setting, more.
+    Right,
+    /// Only lines that matter as much.
+    Level,
+    /// The pane on the whole screen, or as it was.
+    Full,
+    /// The text in a pager.
+    Page,
+    /// Type the setting.
+    TypeSetting,
+    /// Compare with another answer, or not.
+    Compare,
     /// This table.
     ToggleHelp,
     /// What this key means for what is selected.
     Do(Slot),
     /// The menu of everything that can be done with it.
-    ActionMenu,
+    ShowActions,
     /// The menu of what can be copied.
     CopyMenu,
     /// The palette.
@@ -157,12 +217,8 @@ pub(crate) enum Action {
     Alerts,
     /// The command lines of what was done.
     Commands,
-    /// The view before this one.
-    LastView,
     /// This answer to the question.
     Choose(char),
-    /// As it is typed or chosen.
-    Accept,
     /// Complete what is typed.
     Complete,
     /// The next field.
@@ -199,9 +255,13 @@ impl Action {
             Self::ShowFleet | Self::ShowDevices | Self::Retry => Some("rbee-keeper status"),
             Self::ShowWorkers => Some("rbee-keeper worker list"),
             Self::ShowJobs => Some("rbee-keeper job list"),
-            Self::ShowInfer | Self::Send | Self::NextModel | Self::Do(Slot::Ask) => {
-                Some("rbee-keeper infer --model MODEL PROMPT")
-            }
+            Self::ShowModels => Some("rbee-keeper model list"),
+            Self::ShowQueen => Some("rbee-keeper queen status"),
+            Self::ShowInfer
+            | Self::Send
+            | Self::NextModel
+            | Self::Compare
+            | Self::Do(Slot::Ask) => Some("rbee-keeper infer --model MODEL PROMPT"),
             Self::Do(Slot::New) => Some("rbee-keeper worker spawn --model MODEL"),
             Self::Do(Slot::Again) => Some("rbee-keeper worker delete ID && … spawn"),
             Self::Do(Slot::Stop) => Some("rbee-keeper job cancel, worker delete"),
@@ -221,8 +281,11 @@ impl Action {
             Self::ShowDevices => "gpus",
             Self::ShowJobs => "jobs",
             Self::ShowInfer => "infer",
+            Self::ShowModels => "models",
+            Self::ShowEvents => "events",
+            Self::ShowQueen => "queen",
             Self::ToggleHelp => "help",
-            Self::ActionMenu => "actions",
+            Self::ShowActions => "actions",
             Self::CopyMenu => "copy",
             Self::Filter => "filter",
             Self::SortMenu => "sort",
@@ -231,7 +294,7 @@ impl Action {
             Self::MarkAll => "mark all",
             Self::Alerts => "alerts",
             Self::Commands => "commands",
-            Self::LastView => "last view",
+            Self::ShowLast => "last view",
             Self::Retry => "reconnect",
             Self::Redraw => "redraw",
             Self::Suspend => "suspend",
@@ -344,6 +407,9 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         let offer = model.asks_for_queen().then_some(Context::Offer);
         return offer.into_iter().chain([Context::Anywhere, Context::Always]).collect();
     }
+    if model.ui.ask.is_some() || model.infer.typed.is_some() {
+        return vec![Context::Word, Context::Always];
+    }
     if model.ui.focus == Pane::Prompt {
         return vec![Context::Prompt, Context::Always];
     }
@@ -351,18 +417,28 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
     if model.asks_for_queen() {
         contexts.push(Context::Offer);
     }
-    match model.ui.view {
+    if model.ui.focus == Pane::Settings {
+        contexts.push(Context::Settings);
+    }
+    match &model.ui.view {
         View::Fleet => contexts.push(Context::Fleet),
-        View::Jobs => contexts.push(Context::Jobs),
-        View::Job(_) => contexts.push(Context::Job),
+        View::Hive(_, HiveTab::Overview | HiveTab::Log) => contexts.push(Context::Hive),
+        View::Hive(..) => contexts.extend([Context::Hive, Context::List]),
+        View::Workers | View::Devices | View::Device(..) | View::Models | View::Jobs => {
+            contexts.push(Context::List);
+        }
         View::Infer => contexts.push(Context::Infer),
-        View::Workers | View::Devices => {}
+        View::Events => contexts.push(Context::Events),
+        View::Worker(_) | View::Job(_) | View::Queen => {}
     }
     if !model.targets().is_empty() {
         contexts.push(Context::Target);
     }
+    if model.reading().is_some() {
+        contexts.push(Context::Reading);
+    }
     if model.list_in_view().is_some() {
-        contexts.push(Context::List);
+        contexts.push(Context::Table);
     }
     contexts.extend([Context::Move, Context::Anywhere]);
     if model.ui.view.panes().len() > 1 {

@@ -9,9 +9,17 @@ pub(crate) mod history;
 pub(crate) mod infer;
 pub(crate) mod lists;
 pub(crate) mod log;
+pub(crate) mod models;
+pub(crate) mod needle;
+pub(crate) mod queen;
+pub(crate) mod reading;
 pub(crate) mod rows;
 pub(crate) mod selection;
 pub(crate) mod streams;
+pub(crate) mod totals;
+pub(crate) mod views;
+pub(crate) mod window;
+pub(crate) mod worker_log;
 pub(crate) mod wrap;
 
 use std::{
@@ -22,10 +30,11 @@ use std::{
 
 use jiff::{SignedDuration, tz::TimeZone};
 use protocol::{
-    DeviceId, HiveId, JobId, Timestamp, WorkerId,
+    DeviceId, HiveId, JobId, ModelRef, Timestamp, WorkerId,
     fleet::{Fleet, HiveState},
 };
 
+pub(crate) use self::views::{HiveTab, Pane, View};
 use self::{
     connection::Connection,
     deeds::Deeds,
@@ -33,9 +42,13 @@ use self::{
     history::History,
     infer::Infer,
     lists::Undo,
-    log::LogWindow,
+    models::Models,
+    queen::Queen,
+    reading::{Ask, Windows},
     selection::Selection,
-    streams::{Said, Streams},
+    streams::Streams,
+    totals::Totals,
+    worker_log::WorkerLog,
 };
 use super::theme::{Theme, Tone};
 
@@ -46,58 +59,6 @@ pub(crate) struct Now {
     pub(crate) monotonic: Duration,
     /// The time of day.
     pub(crate) wall: Timestamp,
-}
-
-/// A view of the whole screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum View {
-    /// Machines, and what needs attention. The root.
-    Fleet,
-    /// Workers.
-    Workers,
-    /// GPUs and processors.
-    Devices,
-    /// Jobs.
-    Jobs,
-    /// One job.
-    Job(JobId),
-    /// The prompt and its answer.
-    Infer,
-}
-
-impl View {
-    /// Where going back leads; nowhere from the root.
-    pub(crate) fn parent(&self) -> Option<Self> {
-        match self {
-            Self::Fleet => None,
-            Self::Job(_) => Some(Self::Jobs),
-            Self::Workers | Self::Devices | Self::Jobs | Self::Infer => Some(Self::Fleet),
-        }
-    }
-
-    /// What keys may be aimed at, in the order of Tab. The first has the focus
-    /// when the view comes up.
-    pub(crate) fn panes(&self) -> &'static [Pane] {
-        match self {
-            Self::Fleet => &[Pane::List, Pane::Narration],
-            Self::Workers | Self::Devices | Self::Jobs => &[Pane::List],
-            Self::Job(_) => &[Pane::Text, Pane::Narration],
-            Self::Infer => &[Pane::Prompt, Pane::Text, Pane::Narration],
-        }
-    }
-}
-
-/// A part of a view that keys are aimed at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pane {
-    /// The table.
-    List,
-    /// Generated text.
-    Text,
-    /// What jobs say.
-    Narration,
-    /// Where a prompt is typed.
-    Prompt,
 }
 
 /// One line that goes away by itself.
@@ -135,8 +96,6 @@ pub(crate) struct Ui {
     pub(crate) help: Option<u16>,
     /// How far the help can be scrolled, as it was last drawn.
     pub(crate) help_max: Cell<u16>,
-    /// The view before this one.
-    pub(crate) last_view: Option<View>,
     /// Until then rows stay in their places.
     pub(crate) held_until: Duration,
     /// What `z` brings back, the newest last.
@@ -157,12 +116,18 @@ pub(crate) struct Ui {
     pub(crate) devices: Selection<(HiveId, DeviceId)>,
     /// Selected job.
     pub(crate) jobs: Selection<JobId>,
-    /// Narration of the fleet.
-    pub(crate) fleet_narration: LogWindow,
-    /// Narration of the one job on the screen.
-    pub(crate) job_narration: LogWindow,
-    /// Text of the one job on the screen.
-    pub(crate) job_text: LogWindow,
+    /// Selected model, and the machine it is on.
+    pub(crate) models: Selection<(ModelRef, HiveId)>,
+    /// Windows on everything that is read.
+    pub(crate) windows: Windows,
+    /// A word that is being typed in the status line.
+    pub(crate) ask: Option<Ask>,
+    /// The focused pane has the whole screen.
+    pub(crate) full: bool,
+    /// The views one came through, the nearest last.
+    pub(crate) trail: Vec<View>,
+    /// The view before this one.
+    pub(crate) last: Option<View>,
     /// Failed jobs that were looked at and need no attention any more.
     pub(crate) read: BTreeSet<JobId>,
 }
@@ -175,7 +140,6 @@ impl Default for Ui {
             focus: Pane::List,
             help: None,
             help_max: Cell::new(0),
-            last_view: None,
             held_until: Duration::ZERO,
             undo: Vec::new(),
             palette_history: Vec::new(),
@@ -186,10 +150,23 @@ impl Default for Ui {
             workers: Selection::default(),
             devices: Selection::default(),
             jobs: Selection::newest_first(),
-            fleet_narration: LogWindow::default(),
-            job_narration: LogWindow::default(),
-            job_text: LogWindow::default(),
+            models: Selection::default(),
+            windows: Windows::default(),
+            ask: None,
+            full: false,
+            trail: Vec::new(),
+            last: None,
             read: BTreeSet::new(),
+        }
+    }
+}
+
+impl Ui {
+    /// Where going back leads; nowhere from the root.
+    pub(crate) fn parent(&self) -> Option<View> {
+        match self.trail.last() {
+            Some(view) => Some(view.clone()),
+            None => (self.view != View::Fleet).then_some(View::Fleet),
         }
     }
 }
@@ -215,8 +192,18 @@ pub(crate) struct Model {
     pub(crate) skew: SignedDuration,
     /// What she said the fleet is.
     pub(crate) fleet: Fleet,
+    /// What its workers come to, machine by machine.
+    pub(crate) totals: Totals,
     /// How busy each device was lately.
     pub(crate) histories: BTreeMap<(HiveId, DeviceId), History>,
+    /// How fast each machine generated lately.
+    pub(crate) speeds: BTreeMap<HiveId, History>,
+    /// Models on the disks of the fleet.
+    pub(crate) models: Models,
+    /// What is known about the queen and the way to her.
+    pub(crate) queen: Queen,
+    /// The log of the one worker on the screen.
+    pub(crate) worker_log: Option<WorkerLog>,
     /// What jobs say and generate.
     pub(crate) streams: Streams,
     /// Jobs whose streams are being read.
@@ -246,7 +233,12 @@ impl Model {
             is_known: false,
             skew: SignedDuration::ZERO,
             fleet: Fleet::default(),
+            totals: Totals::default(),
             histories: BTreeMap::new(),
+            speeds: BTreeMap::new(),
+            models: Models::default(),
+            queen: Queen::default(),
+            worker_log: None,
             streams: Streams::default(),
             following: BTreeSet::new(),
             deeds: Deeds::default(),
@@ -274,21 +266,23 @@ impl Model {
         away && self.launch.as_ref().is_none_or(|launch| launch.failed.is_some())
     }
 
-    /// Whether a line belongs to the narration of the selected machine: what
-    /// concerns no machine is the queen's, and belongs to each.
-    pub(crate) fn concerns_selection(&self, said: &Said) -> bool {
-        said.hive.is_none()
-            || self.ui.hives.id().is_none()
-            || said.hive.as_ref() == self.ui.hives.id()
-    }
-
     /// The job that `x` is about.
     pub(crate) fn job_in_view(&self) -> Option<&JobId> {
         match &self.ui.view {
             View::Jobs => self.ui.jobs.id(),
             View::Job(job) => Some(job),
+            View::Infer if self.ui.focus == Pane::Second => self.infer.second_job(),
             View::Infer => self.infer.job(),
-            View::Fleet | View::Workers | View::Devices => None,
+            View::Hive(_, HiveTab::Jobs) => self.ui.jobs.id(),
+            View::Fleet
+            | View::Hive(..)
+            | View::Workers
+            | View::Worker(_)
+            | View::Devices
+            | View::Device(..)
+            | View::Models
+            | View::Events
+            | View::Queen => None,
         }
     }
 

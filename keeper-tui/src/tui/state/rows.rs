@@ -8,6 +8,8 @@ use protocol::{
     job::JobRecord,
 };
 
+use super::models::Listed;
+
 /// What stands in one column of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell<'a> {
@@ -49,6 +51,9 @@ pub(crate) struct Field<R: 'static> {
 pub(crate) trait Row: Sized + 'static {
     /// Its columns.
     const FIELDS: &'static [Field<Self>];
+
+    /// The machine it is on.
+    fn hive(&self) -> Option<&HiveId>;
 }
 
 fn text(text: &str) -> Cell<'_> {
@@ -85,6 +90,10 @@ impl Row for HiveRecord {
         },
         Field { name: "seen", letter: 'e', cell: |it| time(it.last_seen_at) },
     ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.id)
+    }
 }
 
 impl Row for WorkerRecord {
@@ -100,6 +109,10 @@ impl Row for WorkerRecord {
         Field { name: "context", letter: 'c', cell: |it| figure(it.context_length) },
         Field { name: "started", letter: 'u', cell: |it| time(it.started_at) },
     ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive_id)
+    }
 }
 
 impl Row for DeviceRecord {
@@ -113,6 +126,25 @@ impl Row for DeviceRecord {
         Field { name: "temp", letter: 'c', cell: |it| figure(it.temperature_celsius) },
         Field { name: "power", letter: 'p', cell: |it| figure(it.power_watts) },
     ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive_id)
+    }
+}
+
+impl Row for Listed {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field { name: "model", letter: 'n', cell: |it| text(it.model.as_str()) },
+        Field { name: "hive", letter: 'v', cell: |it| text(it.hive.as_str()) },
+        Field { name: "state", letter: 's', cell: |it| text(it.state.as_str()) },
+        Field { name: "size", letter: 'e', cell: |it| gib(it.bytes) },
+        Field { name: "quant", letter: 'u', cell: |it| maybe(it.quantisation.as_deref()) },
+        Field { name: "context", letter: 'c', cell: |it| figure(it.context_length) },
+    ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive)
+    }
 }
 
 impl Row for JobRecord {
@@ -143,6 +175,10 @@ impl Row for JobRecord {
         Field { name: "created", letter: 'c', cell: |it| time(Some(it.created_at)) },
         Field { name: "ended", letter: 'e', cell: |it| time(it.ended_at) },
     ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        self.hive_id.as_ref()
+    }
 }
 
 #[cfg(test)]
@@ -169,5 +205,6 @@ mod tests {
         check::<WorkerRecord>();
         check::<DeviceRecord>();
         check::<JobRecord>();
+        check::<Listed>();
     }
 }

@@ -11,7 +11,7 @@ use std::{
     ops::Bound,
 };
 
-use protocol::suggest::nearest;
+use protocol::{HiveId, suggest::nearest};
 
 use super::{
     filter::{Filter, matcher},
@@ -41,6 +41,8 @@ pub(crate) struct Selection<K> {
     pub(crate) range: Option<K>,
     /// The filter as it was typed.
     pub(crate) filter: String,
+    /// Only what is on this machine is listed.
+    pub(crate) scope: Option<HiveId>,
     /// What it is sorted by; `None` is the order of the ids.
     pub(crate) sort: Option<Sort>,
     /// The order of the ids is from the last to the first.
@@ -65,6 +67,7 @@ impl<K> Default for Selection<K> {
             marks: BTreeSet::new(),
             range: None,
             filter: String::new(),
+            scope: None,
             sort: None,
             newest_first: false,
             order: None,
@@ -104,6 +107,18 @@ impl<K: Ord + Clone> Selection<K> {
         arranged.chain(forward.into_iter().flatten()).chain(backward.into_iter().flatten())
     }
 
+    fn is_listed<V: Row>(&self, row: &V) -> bool {
+        self.scope.as_ref().is_none_or(|scope| row.hive() == Some(scope))
+    }
+
+    /// How many there are without the filter.
+    pub(crate) fn total<V: Row>(&self, list: &BTreeMap<K, V>) -> usize {
+        if self.scope.is_none() {
+            return list.len();
+        }
+        list.values().filter(|row| self.is_listed(*row)).count()
+    }
+
     /// What has to be done again at the next [`arrange`](Self::arrange).
     pub(crate) fn changed(&mut self) {
         self.is_stale = true;
@@ -122,7 +137,7 @@ impl<K: Ord + Clone> Selection<K> {
         }
         self.is_stale = held;
         let filter = Filter::parse::<V>(&self.filter).unwrap_or_default();
-        if filter.is_empty() && self.sort.is_none() {
+        if filter.is_empty() && self.sort.is_none() && self.scope.is_none() {
             self.order = None;
             self.no_match = None;
             self.is_stale = false;
@@ -131,8 +146,11 @@ impl<K: Ord + Clone> Selection<K> {
         let mut matcher = matcher();
         let mut accepted: Vec<(&K, &V)> =
             if self.newest_first { list.iter().rev().collect() } else { list.iter().collect() };
+        accepted.retain(|(_, row)| self.is_listed(*row));
+        let total = accepted.len();
         accepted.retain(|(_, row)| filter.accepts(*row, &mut matcher));
-        self.no_match = accepted.is_empty().then(|| no_match(&self.filter, list));
+        let is_hidden = accepted.is_empty() && !filter.is_empty();
+        self.no_match = is_hidden.then(|| no_match(&self.filter, total, list));
         match (&self.order, self.sort) {
             (Some(before), _) if held => {
                 let places: BTreeMap<&K, usize> =
@@ -226,8 +244,8 @@ impl<K: Ord + Clone> Selection<K> {
 }
 
 /// Says so, and what may have been meant.
-fn no_match<K, V: Row>(filter: &str, list: &BTreeMap<K, V>) -> String {
-    let mut text = format!("0 of {} match `{}`.", list.len(), one_line(filter));
+fn no_match<K, V: Row>(filter: &str, total: usize, list: &BTreeMap<K, V>) -> String {
+    let mut text = format!("0 of {total} match `{}`.", one_line(filter));
     let words: BTreeSet<String> = list
         .values()
         .take(SUGGEST_ROWS)

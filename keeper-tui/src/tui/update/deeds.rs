@@ -2,7 +2,7 @@
 
 use protocol::{JobId, job::JobState, operation::Operation};
 
-use super::{show, toast};
+use super::{drill, toast};
 use crate::tui::{
     actions::{Kind, Reason, Step, Target, Verb, available, command_line, operation_line, steps},
     effect::Effect,
@@ -122,7 +122,7 @@ pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, Str
     }
     model.deeds.trim_asked();
     if let Some(job) = open {
-        show(model, View::Job(job), now);
+        drill::deeper(model, View::Job(job), now);
     }
 }
 
@@ -199,10 +199,10 @@ pub(super) fn advance(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
             }
         }
     }
-    let (ended, running) =
+    let (ended, running): (Vec<Deed>, Vec<Deed>) =
         running.into_iter().partition(|deed| deed.runs.iter().all(|run| run.state.is_over()));
     model.deeds.running = running;
-    for deed in Vec::<Deed>::from(ended) {
+    for deed in ended {
         tell(model, &deed, now);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     text::one_line,
     tui::{
         state::{
-            Model, Now,
+            Model, Now, View,
             dialog::{Dialog, Line},
             filter::Filter,
             lists::{ListName, Undo, read_list, with_list},
@@ -41,6 +41,28 @@ fn is_asking(model: &Model) -> bool {
 pub(super) fn changed(model: &mut Model) {
     for name in ListName::ALL {
         with_list!(model, name, |list, _records| list.changed());
+    }
+}
+
+/// Lists only what belongs to the view: in one machine's, what is on it.
+pub(super) fn narrow(model: &mut Model) {
+    let scope = match &model.ui.view {
+        View::Hive(hive, _) => Some(hive.clone()),
+        _ => None,
+    };
+    for name in ListName::ALL {
+        // The machines themselves are not listed by machine.
+        let scope = scope.clone().filter(|_| name != ListName::Hives);
+        with_list!(model, name, |list, records| {
+            if list.scope != scope {
+                list.scope = scope;
+                // A mark that is out of sight would be acted on unseen.
+                list.marks.clear();
+                list.range = None;
+                list.changed();
+                list.arrange(records, false);
+            }
+        });
     }
 }
 
@@ -79,6 +101,7 @@ fn remember_marks(model: &mut Model, name: ListName) {
         ListName::Hives => Undo::Hives(model.ui.hives.marks.clone()),
         ListName::Workers => Undo::Workers(model.ui.workers.marks.clone()),
         ListName::Devices => Undo::Devices(model.ui.devices.marks.clone()),
+        ListName::Models => Undo::Models(model.ui.models.marks.clone()),
         ListName::Jobs => Undo::Jobs(model.ui.jobs.marks.clone()),
     };
     remember(model, undo);
@@ -108,6 +131,10 @@ pub(super) fn undo(model: &mut Model, now: Now) {
         }
         Undo::Devices(marks) => {
             model.ui.devices.marks = marks;
+            "marks"
+        }
+        Undo::Models(marks) => {
+            model.ui.models.marks = marks;
             "marks"
         }
         Undo::Jobs(marks) => {
@@ -234,10 +261,10 @@ pub(crate) fn is_special(model: &Model, name: ListName) -> bool {
 pub(crate) fn title(model: &Model, name: ListName, what: &str) -> String {
     fn of<K: Ord + Clone, R: Row>(list: &Selection<K>, records: &BTreeMap<K, R>) -> String {
         let mut text = if list.filter.is_empty() {
-            records.len().to_string()
+            list.total(records).to_string()
         } else {
             let shown = list.shown(records).count();
-            format!("{shown} of {}  /{}", records.len(), one_line(&list.filter))
+            format!("{shown} of {}  /{}", list.total(records), one_line(&list.filter))
         };
         if !list.marks.is_empty() {
             text.push_str(&format!("  {} marked", list.marks.len()));
@@ -261,7 +288,7 @@ pub(crate) fn filtered(model: &Model, name: ListName) -> Result<(usize, usize), 
         records: &BTreeMap<K, R>,
     ) -> Result<(usize, usize), String> {
         Filter::parse::<R>(&list.filter)?;
-        Ok((list.shown(records).count(), records.len()))
+        Ok((list.shown(records).count(), list.total(records)))
     }
     read_list!(model, name, |list, records| of(list, records))
 }

@@ -4,20 +4,28 @@
 pub(crate) mod copy;
 mod deeds;
 pub(crate) mod dialogs;
+mod drill;
 mod feed;
+mod infer;
 mod keys;
 pub(crate) mod lists;
 pub(crate) mod palette;
+mod reading;
 
-use protocol::JobId;
 use std::{collections::BTreeSet, time::Duration};
+
+use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
 
 use super::{
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
     state::{
-        Launch, Model, Now, Pane, Toast, View, connection::Connection, deeds::Alert, infer::Turn,
+        Launch, Model, Now, Pane, Toast, View,
+        connection::Connection,
+        deeds::Alert,
+        infer::{Target, Turn},
+        worker_log::WorkerLog,
     },
     theme::Tone,
 };
@@ -42,7 +50,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::Paste(text) => paste(model, &text),
         Message::Resize { width, height } => model.size = (width, height),
-        Message::Tick => {}
+        Message::Tick => lists::arrange(model, now),
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
@@ -62,13 +70,96 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             ),
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
+        Message::Models(result) => models_read(model, result, now),
+        Message::Build(result) => match result {
+            Ok(build) => model.queen.build = Some(build),
+            Err(cause) => note(model, "build", &cause, now),
+        },
+        Message::Measured(result) => {
+            if let Err(cause) = &result {
+                note(model, "link", cause, now);
+            }
+            model.queen.measured(result.ok(), now.monotonic);
+        }
+        Message::WorkerLog { worker, result } => worker_log(model, &worker, result),
+        Message::Paged(result) => {
+            if let Err(cause) = result {
+                toast(model, cause, Tone::Bad, now);
+            }
+        }
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
     }
     elapse(model, now);
     deeds::advance(model, now, &mut effects);
     follow(model, &mut effects);
+    ask(model, now, &mut effects);
     effects
+}
+
+/// Asks for what is on the screen and comes by no feed.
+fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let live = model.connection.is_live();
+    let view = &model.ui.view;
+    let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
+    if live && shows_models && model.models.is_due(now.monotonic) {
+        model.models.asked();
+        effects.push(Effect::ReadModels);
+    }
+    if live && *view == View::Queen && model.queen.measure_at.is_some_and(|at| at <= now.monotonic)
+    {
+        model.queen.measure_at = None;
+        effects.push(Effect::Measure);
+        if model.queen.build.is_none() {
+            effects.push(Effect::ReadBuild);
+        }
+    }
+    let wanted = match view {
+        View::Worker(worker) if live => Some(worker),
+        _ => None,
+    };
+    let read = model.worker_log.as_ref().filter(|it| it.broken.is_none()).map(|it| &it.worker);
+    match wanted {
+        Some(worker) if read != Some(worker) => {
+            let broken = model.worker_log.as_ref().is_some_and(|it| it.worker == *worker);
+            if !broken {
+                effects.push(Effect::ReadLog(worker.clone()));
+                model.worker_log = Some(WorkerLog::new(worker.clone()));
+            }
+        }
+        None if model.worker_log.is_some() && live => {
+            effects.push(Effect::LeaveLog);
+            model.worker_log = None;
+        }
+        _ => {}
+    }
+}
+
+fn models_read(
+    model: &mut Model,
+    result: Result<(Vec<ModelRecord>, Vec<String>), String>,
+    now: Now,
+) {
+    if let Err(cause) = &result {
+        note(model, "models", cause, now);
+    }
+    model.models.read(result, now.monotonic);
+    lists::changed(model);
+    drill::settle(model);
+}
+
+fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
+    let Some(log) = model.worker_log.as_mut().filter(|it| it.worker == *worker) else { return };
+    match result {
+        Ok(lines) => log.read(lines),
+        Err(cause) => log.broken = Some(one_line(&cause).into_owned()),
+    }
+}
+
+/// Writes down what went wrong.
+fn note(model: &mut Model, what: &str, cause: &str, now: Now) {
+    let at = model.queen_time(now);
+    model.queen.note(at, what, Level::Error, one_line(cause).into_owned());
 }
 
 /// What the passing of time alone changes.
@@ -94,23 +185,6 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 
-/// Shows a view, with the focus on its first pane.
-fn show(model: &mut Model, view: View, now: Now) {
-    if let View::Job(job) = &view {
-        model.ui.read.insert(job.clone());
-    }
-    if model.ui.view != view {
-        model.ui.job_text.follow();
-        model.ui.job_narration.follow();
-    }
-    if model.ui.view != view {
-        model.ui.last_view = Some(model.ui.view.clone());
-    }
-    model.ui.focus = view.panes().first().copied().unwrap_or(Pane::List);
-    model.ui.view = view;
-    model.ui.view_since = now.monotonic;
-}
-
 /// Follows exactly the jobs whose text is on the screen.
 fn follow(model: &mut Model, effects: &mut Vec<Effect>) {
     let wanted = wanted(model);
@@ -133,9 +207,9 @@ fn wanted(model: &Model) -> BTreeSet<JobId> {
     };
     let shown: Vec<&JobId> = match &model.ui.view {
         View::Job(job) => vec![job],
-        View::Infer => model.infer.job().into_iter().collect(),
+        View::Infer => model.infer.targets().filter_map(Target::job).collect(),
         View::Fleet if is_large(model.size) => shown_streams(model).collect(),
-        View::Fleet | View::Workers | View::Devices | View::Jobs => Vec::new(),
+        _ => Vec::new(),
     };
     shown.into_iter().filter(|job| is_open(job)).cloned().collect()
 }
@@ -180,25 +254,23 @@ fn job_news(model: &mut Model, job: &JobId, news: Vec<JobNews>, now: Now) {
 }
 
 fn submitted(model: &mut Model, ticket: u64, result: Result<JobId, String>, now: Now) {
-    let Turn::Sending { ticket: awaited, prompt, .. } = &model.infer.turn else { return };
-    if *awaited != ticket {
-        return;
-    }
-    let prompt = prompt.clone();
-    model.infer.turn = match result {
+    let at = model.queen_time(now);
+    let awaits = |target: &&mut Target| matches!(&target.turn, Turn::Sending { ticket: awaited, .. } if *awaited == ticket);
+    let Some(target) = model.infer.targets_mut().find(awaits) else { return };
+    let Turn::Sending { prompt, .. } = &target.turn else { return };
+    match result {
         Ok(job) => {
+            target.turn = Turn::Accepted { job, prompt: prompt.clone(), at };
             model.infer.clear();
-            model.ui.job_text.follow();
-            model.ui.job_narration.follow();
-            Turn::Accepted { job, prompt, at: model.queen_time(now) }
+            model.ui.windows.begin();
         }
         Err(cause) => {
+            target.turn = Turn::Refused { cause: one_line(&cause).into_owned() };
             if model.ui.view == View::Infer {
                 model.ui.focus = Pane::Prompt;
             }
-            Turn::Refused { cause: one_line(&cause).into_owned() }
         }
-    };
+    }
 }
 
 fn start_line(model: &mut Model, line: &str, now: Now) {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use protocol::{
     fleet::{Change, FeedEvent, Gone, HiveState, WorkerState},
     job::{EndMarker, JobEvent, JobState},
+    logs::{LogLine, LogSource},
     operation::{Operation, QueenOperation},
 };
 use ratatui::{Terminal, backend::TestBackend};
@@ -12,9 +13,9 @@ use ratatui::{Terminal, backend::TestBackend};
 use super::*;
 use crate::tui::{
     actions::Target,
-    fixture::{Stage, busy_fleet, empty_fleet, gpu, hive, id, job, stranger, worker},
+    fixture::{Stage, busy_fleet, catalogue, empty_fleet, gpu, hive, id, job, stranger, worker},
     message::FeedNews,
-    state::dialog::Dialog,
+    state::{HiveTab, dialog::Dialog, models, reading::Reading, window::Place},
     view::view,
 };
 
@@ -46,7 +47,7 @@ fn a_refused_prompt_is_still_there() {
     stage.send(Message::Submitted { ticket: 1, result: Err("the queue is full".to_owned()) });
     assert_eq!(stage.model.infer.text(), "Hi");
     assert!(
-        matches!(&stage.model.infer.turn, Turn::Refused { cause } if cause == "the queue is full")
+        matches!(&stage.model.infer.first.turn, Turn::Refused { cause } if cause == "the queue is full")
     );
 }
 
@@ -167,10 +168,205 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
     assert_eq!(history.seconds(stage.now.monotonic, 2), [None, None]);
 }
 
+#[test]
+fn what_is_opened_leads_back_to_where_it_was_opened() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("jj\n]\n");
+    assert_eq!(stage.model.ui.view, View::Worker(id("wk-02")));
+    stage.key(KeyCode::Esc);
+    assert_eq!(stage.model.ui.view, View::Hive(id("gpu-1"), HiveTab::Workers));
+    stage.key(KeyCode::Esc);
+    assert_eq!(stage.model.ui.view, View::Fleet);
+    stage.type_keys("4-");
+    assert_eq!(stage.model.ui.view, View::Fleet, "the view before");
+    stage.type_keys("-");
+    assert_eq!(stage.model.ui.view, View::Models);
+    stage.type_keys("1l");
+    assert_eq!(stage.model.ui.view, View::Hive(id("gpu-1"), HiveTab::Log));
+    stage.type_keys("]");
+    assert_eq!(stage.model.ui.view, View::Hive(id("gpu-1"), HiveTab::Overview), "round and round");
+}
+
+#[test]
+fn the_part_of_a_machine_lists_only_what_is_its_own() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("2jjj");
+    assert_eq!(stage.model.ui.workers.id(), Some(&id("wk-11")), "of another machine");
+    stage.type_keys("1jj\n]");
+    assert_eq!(stage.model.ui.workers.id(), Some(&id("wk-02")));
+    stage.type_keys("G");
+    assert_eq!(stage.model.ui.workers.id(), Some(&id("wk-03")), "its last");
+}
+
+#[test]
+fn a_word_is_found_upwards_first_and_counted() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("7");
+    (0..200).for_each(|n| say(&mut stage, &format!("line {n} of {}", n % 50)));
+    view_of(&stage);
+    stage.type_keys("/of 7\n");
+    let at = |stage: &Stage| {
+        stage.model.ui.windows.on(Reading::Events).find.as_ref().and_then(|find| find.at)
+    };
+    let text = |stage: &Stage| {
+        let number = at(stage).unwrap();
+        stage.model.streams.all.from(number).next().unwrap().1.text.clone()
+    };
+    assert_eq!(text(&stage), "line 157 of 7");
+    stage.type_keys("N");
+    assert_eq!(text(&stage), "line 107 of 7");
+    stage.type_keys("nn");
+    assert_eq!(text(&stage), "line 157 of 7");
+    assert!(stage.model.ui.toast.as_ref().unwrap().text.contains("not further down"));
+    // What comes meanwhile moves nothing.
+    let place = stage.model.ui.windows.on(Reading::Events).place;
+    say(&mut stage, "another one of 7");
+    assert_eq!(stage.model.ui.windows.on(Reading::Events).place, place);
+    stage.key(KeyCode::Esc);
+    assert!(stage.model.ui.windows.on(Reading::Events).find.is_none());
+    assert_eq!(stage.model.ui.view, View::Events, "the word first, then the view");
+}
+
+#[test]
+fn a_filter_keeps_the_lines_with_a_word_or_of_a_level_and_a_marked_line_opens_its_job() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("7&hive\n");
+    let shown = |stage: &Stage| {
+        let all = stage.model.streams.all.numbered();
+        all.filter(|(_, it)| stage.model.shows(Reading::Events, it)).count()
+    };
+    assert_eq!(shown(&stage), 2, "by who says it");
+    stage.type_keys("&");
+    (0..4).for_each(|_| drop(stage.key(KeyCode::Backspace)));
+    stage.type_keys("\nLL");
+    assert_eq!(shown(&stage), 1, "errors only");
+    stage.key(KeyCode::Enter);
+    assert_eq!(stage.model.ui.view, View::Job(id("job-00006b20")));
+    stage.key(KeyCode::Esc);
+    assert_eq!(stage.model.ui.view, View::Events);
+}
+
+#[test]
+fn a_pause_stands_still_and_a_second_one_goes_on() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("7p");
+    let place = stage.model.ui.windows.on(Reading::Events).place;
+    assert_ne!(place, Place::Follow);
+    (0..300).for_each(|n| say(&mut stage, &format!("line {n}")));
+    assert_eq!(stage.model.ui.windows.on(Reading::Events).place, place);
+    stage.type_keys("p");
+    assert_eq!(stage.model.ui.windows.on(Reading::Events).place, Place::Follow);
+}
+
+#[test]
+fn what_is_read_is_what_the_pager_gets() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("7&memory\n");
+    let effects = stage.type_keys("e");
+    let [Effect::Page(text)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(text.contains("out of memory") && text.lines().count() == 1, "{text}");
+}
+
+#[test]
+fn models_are_asked_for_when_somebody_looks_and_again_when_they_have_changed() {
+    let mut stage = Stage::busy(SIZE);
+    assert_eq!(stage.type_keys("4"), [Effect::ReadModels]);
+    stage.models();
+    assert_eq!(stage.type_keys("14"), [], "nothing has changed");
+    let done = job("job-0000a9f0", "model_download", JobState::Done, 1);
+    assert_eq!(stage.feed(FeedEvent::Job(Change::from(done))), [Effect::ReadModels]);
+    let effects = stage.send(Message::Models(Err("the queen is busy".to_owned())));
+    assert_eq!(effects, [], "not at once");
+    stage.pass(Duration::from_secs(1));
+    assert!(matches!(stage.model.models.reading, models::Reading::Failed { .. }));
+    let effects = stage.send(Message::Tick);
+    assert_eq!(effects, []);
+    stage.now.monotonic += Duration::from_secs(2);
+    assert_eq!(stage.send(Message::Tick), [Effect::ReadModels]);
+}
+
+#[test]
+fn the_log_of_a_worker_is_read_while_it_is_on_the_screen() {
+    let mut stage = Stage::busy(SIZE);
+    let effects = stage.type_keys("2\n");
+    assert_eq!(effects, [Effect::ReadLog(id("wk-02"))]);
+    let line = LogLine { source: LogSource::Output, text: "loaded\u{1b}[2J".to_owned() };
+    stage.send(Message::WorkerLog { worker: id("wk-02"), result: Ok(vec![line.clone()]) });
+    stage.send(Message::WorkerLog { worker: id("wk-03"), result: Ok(vec![line]) });
+    let log = stage.model.log(Reading::WorkerLog).unwrap();
+    assert_eq!(log.numbered().map(|(_, it)| it.text.as_str()).collect::<Vec<_>>(), ["loaded"]);
+    assert_eq!(stage.key(KeyCode::Esc), [Effect::LeaveLog]);
+}
+
+#[test]
+fn the_way_to_the_queen_is_measured_only_while_somebody_looks() {
+    let mut stage = Stage::busy(SIZE);
+    assert_eq!(stage.type_keys("8"), [Effect::Measure, Effect::ReadBuild]);
+    stage.send(Message::Measured(Ok(Duration::from_millis(2))));
+    stage.now.monotonic += Duration::from_secs(5);
+    assert_eq!(stage.send(Message::Tick), [Effect::Measure, Effect::ReadBuild]);
+    stage.send(Message::Measured(Err("timed out".to_owned())));
+    assert_eq!(stage.model.queen.latency, None);
+    stage.type_keys("1");
+    stage.pass(Duration::from_secs(60));
+    assert_eq!(stage.send(Message::Tick), []);
+}
+
+#[test]
+fn one_prompt_is_put_to_two_at_once_with_the_same_settings() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("6");
+    stage.key(KeyCode::Esc);
+    stage.type_keys("c");
+    for _ in 0..3 {
+        stage.key(KeyCode::Tab);
+    }
+    assert_eq!(stage.model.ui.focus, Pane::Settings);
+    // Down to the seed, which is typed; up to the worker, which is chosen.
+    stage.type_keys("G\n42\n");
+    stage.type_keys("ggjjj");
+    stage.key(KeyCode::Right);
+    stage.type_keys("i");
+    stage.type_keys("Why?");
+    let effects = stage.key(KeyCode::Enter);
+    let asked: Vec<_> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Submit {
+                ticket,
+                operation: Operation::Queen(QueenOperation::Infer(infer)),
+            } => (*ticket, infer.seed),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(asked, [(1, Some(42)), (2, Some(42))]);
+    let (first, second) = (id::<JobId>("job-a"), id::<JobId>("job-b"));
+    stage.send(Message::Submitted { ticket: 2, result: Ok(second.clone()) });
+    stage.send(Message::Submitted { ticket: 1, result: Ok(first.clone()) });
+    assert_eq!(stage.model.infer.job(), Some(&first));
+    assert_eq!(stage.model.infer.second_job(), Some(&second));
+    assert_eq!(stage.model.following, BTreeSet::from([first, second]));
+}
+
+fn say(stage: &mut Stage, text: &str) {
+    let event = JobEvent { actor: Some("hive".to_owned()), ..JobEvent::new("x", text) };
+    let narration = protocol::fleet::Narration { job_id: id("job-00006b20"), event };
+    stage.feed(FeedEvent::Narration(narration));
+}
+
+/// Draws once, so that what is read knows how large it is.
+fn view_of(stage: &Stage) {
+    let mut terminal = Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).unwrap();
+    let draw = |frame: &mut ratatui::Frame<'_>| {
+        view(&stage.model, frame, stage.now);
+    };
+    terminal.draw(draw).unwrap();
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let codes = prop_oneof![
         prop::sample::select(
-            "12356ihjklgGFxynsmdD?q yYaX+r:/*voOz!@-wtc".chars().collect::<Vec<_>>()
+            "12345678ihjklgGFxynsmdD?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN".chars().collect::<Vec<_>>()
         )
         .prop_map(KeyCode::Char),
         prop::sample::select(vec![
@@ -256,6 +452,14 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
+        1 => any::<bool>().prop_map(|is_known| {
+            let result = is_known.then(|| (catalogue(), Vec::new()));
+            Message::Models(result.ok_or_else(|| "no".to_owned()))
+        }),
+        1 => any::<String>().prop_map(|text| Message::WorkerLog {
+            worker: id("wk-02"),
+            result: Ok(vec![LogLine { source: LogSource::Log, text }]),
+        }),
         1 => any::<String>().prop_map(Message::StartLine),
         1 => Just(Message::StartEnded(Err("no".to_owned()))),
         1 => Just(Message::Tick),
@@ -268,6 +472,8 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
+    let models = model.models.rows(fleet);
+    assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
     assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));
     assert!(ui.workers.marks.iter().all(|id| fleet.workers.contains_key(id)));
@@ -302,7 +508,7 @@ proptest! {
         for size in [size, stage.model.size, SIZE, (160, 45), (1, 1)] {
             draw(&stage.model, size, stage.now);
         }
-        for _ in 0..8 {
+        for _ in 0..24 {
             stage.key(KeyCode::Esc);
         }
         let ui = &stage.model.ui;

@@ -15,11 +15,14 @@ mod devices;
 mod dialogs;
 mod fleet;
 mod help;
+mod hive;
 mod infer;
 mod jobs;
 mod lines;
+mod models;
 mod offline;
 mod palette;
+mod queen;
 mod table;
 mod widgets;
 mod workers;
@@ -36,17 +39,19 @@ use ratatui::{
 
 use self::{
     context::Ctx,
-    widgets::{bar, count, cut_line, rate, safe, word},
+    widgets::{Panel, bar, count, cut_line, rate, safe, word},
 };
 use super::{
     keymap::{self, Action},
-    state::{Model, Now, View, connection::Connection, dialog::Dialog},
+    state::{HiveTab, Model, Now, View, connection::Connection, dialog::Dialog, reading::Reading},
     theme::Tone,
     update::lists,
 };
 
 /// Below this the screen is a plain list.
 const TINY: (u16, u16) = (60, 15);
+/// Below this the names of the views do not fit beside each other.
+const TABS: u16 = 76;
 /// From this on there is room beside each other.
 const WIDE: (u16, u16) = (120, 30);
 
@@ -86,7 +91,12 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     draw_header(ctx, header, buffer);
     let rest = if wide {
         let (row, rest) = split_top(rest, 1);
-        bar(row, buffer, tabs(&ctx.model.ui.view), Line::from(crumbs(ctx.model)));
+        bar(
+            row,
+            buffer,
+            tabs(&ctx.model.ui.view, area.width),
+            Line::from(format!("{} ", crumbs(ctx.model))),
+        );
         rest
     } else {
         rest
@@ -100,10 +110,19 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         None => rest,
     };
     draw_body(ctx, body, buffer);
-    match &ctx.model.ui.toast {
-        _ if matches!(ctx.model.ui.dialog, Some(Dialog::Filter(..))) => {
-            cut_line(buffer, status.x + 1, status.y, &filter_line(ctx.model), status.width - 1);
+    let asked = match &ctx.model.ui.dialog {
+        Some(Dialog::Filter(..)) => Some(filter_line(ctx.model)),
+        _ => lines::asked(ctx.model),
+    };
+    let toast = match asked {
+        Some(line) => {
+            cut_line(buffer, status.x, status.y, &line, status.width);
+            draw_footer(ctx, footer_area, buffer);
+            return;
         }
+        None => &ctx.model.ui.toast,
+    };
+    match toast {
         Some(toast) => {
             let sign = match toast.tone {
                 Tone::Good => "✓ ",
@@ -117,7 +136,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             ]);
             cut_line(buffer, status.x, status.y, &line, status.width);
         }
-        None if !wide => bar(status, buffer, tabs(&ctx.model.ui.view), Line::default()),
+        None if !wide => bar(status, buffer, tabs(&ctx.model.ui.view, area.width), Line::default()),
         None => {}
     }
     draw_footer(ctx, footer_area, buffer);
@@ -132,13 +151,26 @@ fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         offline::first_contact(ctx, area, buffer);
         return;
     }
-    match &ctx.model.ui.view {
-        View::Fleet => fleet::draw(ctx, area, buffer),
-        View::Workers => workers::draw(ctx, area, buffer),
-        View::Devices => devices::draw(ctx, area, buffer),
-        View::Jobs => jobs::draw(ctx, area, buffer),
-        View::Job(job) => jobs::draw_one(ctx, area, buffer, job),
-        View::Infer => infer::draw(ctx, area, buffer),
+    match (&ctx.model.ui.view, ctx.model.reading()) {
+        (view, Some(reading)) if ctx.model.ui.full => {
+            let panel = Panel::new(view.name()).focused(true);
+            lines::framed(ctx, area, buffer, reading, panel, None);
+        }
+        (View::Fleet, _) => fleet::draw(ctx, area, buffer),
+        (View::Hive(hive, tab), _) => hive::draw(ctx, area, buffer, hive, *tab),
+        (View::Workers, _) => workers::draw(ctx, area, buffer),
+        (View::Worker(worker), _) => workers::draw_one(ctx, area, buffer, worker),
+        (View::Devices, _) => devices::draw(ctx, area, buffer),
+        (View::Device(hive, device), _) => devices::draw_one(ctx, area, buffer, hive, device),
+        (View::Models, _) => models::draw(ctx, area, buffer),
+        (View::Jobs, _) => jobs::draw(ctx, area, buffer),
+        (View::Job(job), _) => jobs::draw_one(ctx, area, buffer, job),
+        (View::Infer, _) => infer::draw(ctx, area, buffer),
+        (View::Events, _) => {
+            let panel = Panel::new("Events  everybody").focused(true);
+            lines::framed(ctx, area, buffer, Reading::Events, panel, None);
+        }
+        (View::Queen, _) => queen::draw(ctx, area, buffer),
     }
 }
 
@@ -172,6 +204,20 @@ fn split_bottom(area: Rect, height: u16) -> (Rect, Rect) {
     (above, below)
 }
 
+/// A list and what is selected in it: beside each other, below each other, or
+/// only the list where that would leave it no room.
+fn with_detail(area: Rect, share: u16, rows: u16) -> (Rect, Option<Rect>) {
+    if is_wide(area) {
+        let (list, detail) = split_left(area, area.width * share / 20);
+        (list, Some(detail))
+    } else if area.height >= rows * 2 {
+        let (list, detail) = split_bottom(area, rows);
+        (list, Some(detail))
+    } else {
+        (area, None)
+    }
+}
+
 fn split_left(area: Rect, width: u16) -> (Rect, Rect) {
     let width = width.min(area.width);
     (Rect { width, ..area }, Rect { x: area.x + width, width: area.width - width, ..area })
@@ -203,6 +249,10 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             let age = ctx.elapsed(outage.since);
             Line::from(word(format!("as of {at}, {age} ago "), Tone::Warn))
         }
+        // On a small screen the way back stands here, on a larger one beside the tabs.
+        Connection::Live if !model.ui.trail.is_empty() && !is_wide(area_of(model)) => {
+            Line::from(format!("{} ", crumbs(model)))
+        }
         Connection::Live => Line::from(format!("{} ", totals(model, room))),
         Connection::Connecting | Connection::Unreached(_) | Connection::Syncing { .. } => {
             Line::default()
@@ -211,10 +261,14 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     bar(area, buffer, left, right);
 }
 
+fn area_of(model: &Model) -> Rect {
+    Rect { width: model.size.0, height: model.size.1, ..Rect::default() }
+}
+
 /// How much there is, as far as there is room for it.
 fn totals(model: &Model, room: usize) -> String {
     let fleet = &model.fleet;
-    let workers = fleet.workers.values().filter(|it| !it.state.is_ended()).count();
+    let workers: usize = model.totals.iter().map(|(_, crew)| crew.alive).sum();
     let gpus = fleet.devices.values().filter(|it| !it.id.is_cpu()).count();
     let running = fleet.jobs.values().filter(|it| !it.state.is_ended()).count();
     let queued = fleet.queen.as_ref().map_or(0, |queen| queen.queued);
@@ -248,22 +302,27 @@ fn totals(model: &Model, room: usize) -> String {
 
 /// All workers that are heard of together; unknown when nobody generates.
 fn speed(model: &Model) -> Option<f64> {
-    let heard = model.fleet.workers.values().filter(|it| model.is_current(&it.hive_id));
-    let known = heard.filter_map(|it| it.tokens_per_second);
-    known.reduce(|a, b| a + b)
+    let heard = model.totals.iter().filter(|(hive, _)| model.is_current(hive));
+    heard.filter_map(|(_, crew)| crew.speed()).reduce(|a, b| a + b)
 }
 
-fn tabs<'a>(view: &View) -> Line<'a> {
+/// All views; where there is no room for their names, only their keys.
+fn tabs<'a>(view: &View, width: u16) -> Line<'a> {
     let all = [
-        ("1 fleet", matches!(view, View::Fleet)),
-        ("2 workers", matches!(view, View::Workers)),
-        ("3 gpus", matches!(view, View::Devices)),
+        ("1 fleet", matches!(view, View::Fleet | View::Hive(..))),
+        ("2 workers", matches!(view, View::Workers | View::Worker(_))),
+        ("3 gpus", matches!(view, View::Devices | View::Device(..))),
+        ("4 models", matches!(view, View::Models)),
         ("5 jobs", matches!(view, View::Jobs | View::Job(_))),
         ("6 infer", matches!(view, View::Infer)),
+        ("7 events", matches!(view, View::Events)),
+        ("8 queen", matches!(view, View::Queen)),
     ];
     let spans = all.into_iter().map(|(name, here)| {
         if here {
             word(format!("[{name}]"), Tone::Accent)
+        } else if width < TABS {
+            word(format!(" {} ", name.get(..1).unwrap_or_default()), Tone::Quiet)
         } else {
             word(format!(" {name} "), Tone::Quiet)
         }
@@ -271,17 +330,19 @@ fn tabs<'a>(view: &View) -> Line<'a> {
     Line::from_iter(spans)
 }
 
+/// The way back.
 fn crumbs(model: &Model) -> String {
-    match &model.ui.view {
-        View::Job(job) => format!("jobs › {} ", job.short()),
-        View::Fleet | View::Workers | View::Devices | View::Jobs | View::Infer => String::new(),
+    if model.ui.trail.is_empty() {
+        return String::new();
     }
+    let views = model.ui.trail.iter().chain([&model.ui.view]);
+    views.map(View::name).collect::<Vec<_>>().join(" › ")
 }
 
 /// The keys that matter here, the way out on the right.
 fn draw_footer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let is_root = model.ui.view.parent().is_none();
+    let is_root = model.ui.parent().is_none();
     let hints = keymap::bindings(model).filter(|it| !it.hint.is_empty());
     let mut left = vec![Span::raw(" ")];
     let mut used = 1;
@@ -324,16 +385,34 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     } else {
         match &model.ui.view {
             View::Fleet => lines.extend(fleet::plain(ctx)),
+            View::Hive(hive, tab) => lines.extend(hive::plain(ctx, hive, *tab)),
             View::Workers => lines.extend(workers::plain(ctx)),
+            View::Worker(worker) => lines.extend(workers::plain_one(ctx, worker)),
             View::Devices => lines.extend(devices::plain(ctx)),
+            View::Device(hive, device) => {
+                lines.extend(devices::plain_one(ctx, hive, device, area.width));
+            }
+            View::Models => lines.extend(models::plain(ctx)),
             View::Jobs => lines.extend(jobs::plain(ctx)),
             View::Job(job) => lines.extend(jobs::plain_one(ctx, job)),
             View::Infer => lines.extend(infer::plain(ctx)),
+            View::Queen => lines.extend(queen::plain(ctx)),
+            View::Events => {}
         }
     }
+    lines.extend(lines::asked(model));
     let (body, footer) = split_bottom(area, 1);
     for (line, y) in lines.iter().zip(body.y..body.bottom()) {
         cut_line(buffer, body.x, y, line, body.width);
+    }
+    let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let (_, rest) = split_top(body, used);
+    let is_text = matches!(model.ui.view, View::Events | View::Queen | View::Worker(_))
+        || matches!(model.ui.view, View::Hive(_, HiveTab::Log));
+    if let (true, Some(reading)) = (is_text && model.is_known, model.reading())
+        && let Some(log) = model.log(reading)
+    {
+        lines::draw(ctx, rest, buffer, reading, log);
     }
     if body.height > 0 {
         draw_footer(ctx, footer, buffer);

@@ -43,7 +43,7 @@ pub(crate) enum Context {
     /// Text is read.
     Reading,
     /// A list whose rows can be opened.
-    List,
+    Rows,
     /// One machine.
     Hive,
     /// What everybody says.
@@ -61,7 +61,7 @@ pub(crate) enum Context {
     /// Something is there that actions are aimed at.
     Target,
     /// A table.
-    Table,
+    List,
     /// A view of several panes.
     Panes,
     /// Any view.
@@ -84,7 +84,7 @@ impl Context {
             Self::Prompt => "Typing a prompt",
             Self::Word => "Typing a word",
             Self::Reading => "Reading",
-            Self::List => "In a list",
+            Self::Rows => "In a list",
             Self::Hive => "One machine",
             Self::Events => "events",
             Self::Settings => "Settings of an answer",
@@ -93,7 +93,7 @@ impl Context {
             Self::Fleet => "fleet",
             Self::Infer => "infer",
             Self::Target => "The selection, or all that is marked",
-            Self::Table => "Tables",
+            Self::List => "Tables",
             Self::Panes => "Panes",
             Self::Anywhere => "Everywhere",
         }
@@ -144,7 +144,7 @@ pub(crate) enum Action {
     /// The queen.
     ShowQueen,
     /// The view before this one.
-    ShowLast,
+    LastView,
     /// What is said about the selected machine.
     OpenLog,
     /// The next part of one machine.
@@ -163,10 +163,10 @@ pub(crate) enum Action {
     NextMatch,
     /// To the line with the word before.
     PreviousMatch,
-    /// As it is typed or chosen.
-    Accept,
+    /// The word is typed.
+    TakeWord,
     /// It is not wanted after all.
-    Abandon,
+    DropWord,
     /// Long lines go on in the next row, or not.
     ToggleWrap,
     /// The time before each line, or not.
@@ -219,6 +219,8 @@ pub(crate) enum Action {
     Commands,
     /// This answer to the question.
     Choose(char),
+    /// As it is typed or chosen.
+    Accept,
     /// Complete what is typed.
     Complete,
     /// The next field.
@@ -284,6 +286,15 @@ impl Action {
             Self::ShowModels => "models",
             Self::ShowEvents => "events",
             Self::ShowQueen => "queen",
+            Self::Find => "find",
+            Self::Only => "only",
+            Self::ToggleWrap => "wrap",
+            Self::ToggleTimes => "times",
+            Self::Pause => "pause",
+            Self::Follow => "follow",
+            Self::Full => "full screen",
+            Self::Page => "pager",
+            Self::Compare => "compare",
             Self::ToggleHelp => "help",
             Self::ShowActions => "actions",
             Self::CopyMenu => "copy",
@@ -294,7 +305,7 @@ impl Action {
             Self::MarkAll => "mark all",
             Self::Alerts => "alerts",
             Self::Commands => "commands",
-            Self::ShowLast => "last view",
+            Self::LastView => "last view",
             Self::Retry => "reconnect",
             Self::Redraw => "redraw",
             Self::Suspend => "suspend",
@@ -421,11 +432,12 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         contexts.push(Context::Settings);
     }
     match &model.ui.view {
-        View::Fleet => contexts.push(Context::Fleet),
+        View::Fleet if model.ui.focus == Pane::List => contexts.push(Context::Fleet),
+        View::Fleet => {}
         View::Hive(_, HiveTab::Overview | HiveTab::Log) => contexts.push(Context::Hive),
-        View::Hive(..) => contexts.extend([Context::Hive, Context::List]),
+        View::Hive(..) => contexts.extend([Context::Hive, Context::Rows]),
         View::Workers | View::Devices | View::Device(..) | View::Models | View::Jobs => {
-            contexts.push(Context::List);
+            contexts.push(Context::Rows);
         }
         View::Infer => contexts.push(Context::Infer),
         View::Events => contexts.push(Context::Events),
@@ -438,7 +450,7 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         contexts.push(Context::Reading);
     }
     if model.list_in_view().is_some() {
-        contexts.push(Context::Table);
+        contexts.push(Context::List);
     }
     contexts.extend([Context::Move, Context::Anywhere]);
     if model.ui.view.panes().len() > 1 {

@@ -57,7 +57,7 @@ fn what_holds_everywhere_and_in_tables_has_a_name_in_the_palette() {
                 | Action::MarkRange
         )
     };
-    let contexts = [Context::Anywhere, Context::Always, Context::Table];
+    let contexts = [Context::Anywhere, Context::Always, Context::List];
     for binding in KEYMAP.iter().filter(|it| contexts.contains(&it.context)) {
         let action = binding.action;
         assert!(keys_only(action) || action.name().is_some(), "{action:?}");

@@ -127,7 +127,7 @@ pub(crate) struct Ui {
     /// The views one came through, the nearest last.
     pub(crate) trail: Vec<View>,
     /// The view before this one.
-    pub(crate) last: Option<View>,
+    pub(crate) last_view: Option<View>,
     /// Failed jobs that were looked at and need no attention any more.
     pub(crate) read: BTreeSet<JobId>,
 }
@@ -155,7 +155,7 @@ impl Default for Ui {
             ask: None,
             full: false,
             trail: Vec::new(),
-            last: None,
+            last_view: None,
             read: BTreeSet::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use protocol::{JobId, job::JobState, operation::Operation};
 
-use super::{drill, toast};
+use super::{command, drill, toast};
 use crate::tui::{
     actions::{Kind, Reason, Step, Target, Verb, available, command_line, operation_line, steps},
     effect::Effect,
@@ -95,7 +95,7 @@ fn push(model: &mut Model, deed: Deed, line: String, now: Now) {
         let text = format!("{DEEDS_MAX} actions are under way; wait for one of them to end");
         return toast(model, text, Tone::Warn, now);
     }
-    model.deeds.command(model.queen_time(now), line);
+    command(model, line, now);
     let (doing, _) = words(deed.verb);
     let text = match deed.runs.as_slice() {
         [run] => format!("{doing} {}", run.target),

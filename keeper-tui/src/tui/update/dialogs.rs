@@ -1,6 +1,6 @@
 //! What is in front: opened, moved in, answered.
 
-use super::{copy, deeds, drill, keys::edit, lists, palette, toast};
+use super::{command, copy, deeds, drill, keys::edit, lists, palette, toast};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
@@ -318,7 +318,7 @@ pub(super) fn choose(model: &mut Model, key: char, now: Now, effects: &mut Vec<E
 fn commit(model: &mut Model, verb: Verb, targets: &[Target], now: Now, effects: &mut Vec<Effect>) {
     if verb == Verb::StopQueen {
         let line = command_line(model, verb, targets);
-        model.deeds.command(model.queen_time(now), line);
+        command(model, line, now);
         toast(model, "Stopping the queen; she lets running work finish", Tone::Working, now);
         effects.push(Effect::StopQueen);
         return;

@@ -34,7 +34,7 @@ fn show(model: &mut Model, view: View, now: Now) {
     }
     if model.ui.view != view {
         model.ui.windows.begin();
-        model.ui.last = Some(std::mem::replace(&mut model.ui.view, view));
+        model.ui.last_view = Some(std::mem::replace(&mut model.ui.view, view));
         model.ui.full = false;
     }
     model.ui.focus = model.ui.view.panes().first().copied().unwrap_or(Pane::List);
@@ -45,7 +45,7 @@ fn show(model: &mut Model, view: View, now: Now) {
 
 /// To the view before this one.
 pub(super) fn last(model: &mut Model, now: Now) {
-    if let Some(view) = model.ui.last.clone() {
+    if let Some(view) = model.ui.last_view.clone() {
         jump(model, view, now);
     }
 }
@@ -69,9 +69,9 @@ pub(super) fn back(model: &mut Model, now: Now) -> bool {
 pub(super) fn turn_tab(model: &mut Model, by: isize, now: Now) {
     if let View::Hive(hive, tab) = &model.ui.view {
         let view = View::Hive(hive.clone(), tab.turned(by));
-        let last = model.ui.last.clone();
+        let last = model.ui.last_view.clone();
         show(model, view, now);
-        model.ui.last = last;
+        model.ui.last_view = last;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Asking: what is put to whom.
 
-use super::toast;
+use super::{command, toast};
 use crate::tui::{
     actions::operation_line,
     effect::Effect,
@@ -49,8 +49,7 @@ pub(super) fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         target.turn = Turn::Sending { ticket, prompt: prompt.clone(), since: now.monotonic };
     }
     model.infer.tickets = ticket;
-    let at = model.queen_time(now);
-    lines.into_iter().for_each(|line| model.deeds.command(at, line));
+    lines.into_iter().for_each(|line| command(model, line, now));
 }
 
 /// The next of the models that can be asked.

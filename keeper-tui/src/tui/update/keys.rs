@@ -5,12 +5,14 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{copy, dialogs, drill, infer, lists, palette, reading, toast};
+use super::{command, copy, dialogs, drill, infer, lists, palette, reading, toast};
 use crate::tui::{
     actions::Slot,
     effect::Effect,
     keymap::{self, Action, Context, Lookup},
-    state::{HiveTab, Launch, Model, Now, Pane, View, connection::Connection, dialog::Dialog},
+    state::{
+        Launch, Model, Now, Pane, View, connection::Connection, dialog::Dialog, lists::read_list,
+    },
     theme::Tone,
 };
 
@@ -67,9 +69,9 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::OpenLog => drill::open_log(model, now),
         Action::NextTab => drill::turn_tab(model, 1, now),
         Action::PreviousTab => drill::turn_tab(model, -1, now),
-        Action::ShowLast => drill::last(model, now),
+        Action::LastView => drill::last(model, now),
         Action::Escape => {
-            if !lists::clear_one(model) {
+            if !reading::back_out(model) && !lists::clear_one(model) {
                 drill::back(model, now);
             }
         }
@@ -88,11 +90,10 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::ShowInfer => drill::jump(model, View::Infer, now),
         Action::ShowEvents => drill::jump(model, View::Events, now),
         Action::ShowQueen => drill::jump(model, View::Queen, now),
-        Action::Accept if model.ui.dialog.is_some() => dialogs::accept(model, now, effects),
-        Action::Accept if model.infer.typed.is_some() => infer::accept(model, now),
-        Action::Accept => reading::accept(model, now),
-        Action::Abandon if model.infer.typed.is_some() => model.infer.typed = None,
-        Action::Abandon => reading::abandon(model),
+        Action::TakeWord if model.infer.typed.is_some() => infer::accept(model, now),
+        Action::TakeWord => reading::accept(model, now),
+        Action::DropWord if model.infer.typed.is_some() => model.infer.typed = None,
+        Action::DropWord => reading::abandon(model),
         Action::Left if model.ui.focus == Pane::Settings => {
             model.nudge(model.infer.setting, -1);
         }
@@ -134,6 +135,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::Alerts => model.ui.dialog = Some(Dialog::Alerts(0)),
         Action::Commands => model.ui.dialog = Some(Dialog::Commands(0)),
         Action::Choose(key) => dialogs::choose(model, key, now, effects),
+        Action::Accept => dialogs::accept(model, now, effects),
         Action::Complete => dialogs::complete(model),
         Action::NextField => dialogs::turn_field(model, 1),
         Action::PreviousField => dialogs::turn_field(model, -1),
@@ -179,12 +181,9 @@ fn page(model: &Model) -> i64 {
     if let Some(reading) = model.reading() {
         return ui.windows.on(reading).page();
     }
-    match &ui.view {
-        View::Fleet => ui.hives.page(),
-        View::Workers | View::Hive(_, HiveTab::Workers) => ui.workers.page(),
-        View::Devices | View::Hive(_, HiveTab::Devices) => ui.devices.page(),
-        View::Models | View::Hive(_, HiveTab::Models) => ui.models.page(),
-        _ => ui.jobs.page(),
+    match model.list_in_view() {
+        Some(name) => read_list!(model, name, |list, _records| list.page()),
+        None => ui.jobs.page(),
     }
 }
 
@@ -205,7 +204,7 @@ fn turn(model: &mut Model, by: isize) {
 pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
     model.launch = Some(launch);
-    model.deeds.command(model.queen_time(now), "rbee-keeper queen start".to_owned());
+    command(model, "rbee-keeper queen start".to_owned(), now);
     effects.push(Effect::StartQueen);
 }
 

@@ -159,7 +159,7 @@ fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>,
 /// Writes down what went wrong.
 fn note(model: &mut Model, what: &str, cause: &str, now: Now) {
     let at = model.queen_time(now);
-    model.queen.note(at, what, Level::Error, one_line(cause).into_owned());
+    model.queen.note(at, what, Level::Error, &one_line(cause));
 }
 
 /// What the passing of time alone changes.
@@ -183,6 +183,13 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
         model.deeds.alert(Alert { at, text: text.clone(), tone });
     }
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
+}
+
+/// Notes the command line of what is done.
+fn command(model: &mut Model, line: String, now: Now) {
+    let at = model.queen_time(now);
+    model.queen.note(at, "you", Level::Info, &one_line(&line));
+    model.deeds.command(at, line);
 }
 
 /// Follows exactly the jobs whose text is on the screen.

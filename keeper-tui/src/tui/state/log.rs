@@ -109,12 +109,17 @@ impl Log {
     /// Adds a line, or puts it in the place of the newest when it is newer
     /// progress of the same.
     pub(crate) fn say(&mut self, text: String, said: Said) {
-        match self.entries.back_mut() {
-            Some(last) if said.is_newer_progress_of(&last.said) => {
-                self.bytes = self.bytes - last.text.len() + text.len();
-                *last = Entry::new(text, said);
-            }
+        match self.entries.back() {
+            Some(last) if said.is_newer_progress_of(&last.said) => self.replace_last(text, said),
             _ => self.push(text, said),
+        }
+    }
+
+    /// Puts a line in the place of the newest.
+    pub(crate) fn replace_last(&mut self, text: String, said: Said) {
+        if let Some(last) = self.entries.back_mut() {
+            self.bytes = self.bytes - last.text.len() + text.len();
+            *last = Entry::new(text, said);
         }
     }
 

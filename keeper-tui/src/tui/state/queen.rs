@@ -27,6 +27,9 @@ pub(crate) struct Queen {
     pub(crate) config: Option<String>,
     /// What went wrong, and what was asked for.
     pub(crate) diary: Log,
+    /// The newest line as it came, and how often it did.
+    noted: Option<String>,
+    times: u64,
 }
 
 impl Default for Queen {
@@ -39,20 +42,50 @@ impl Default for Queen {
             failures: 0,
             config: None,
             diary: Log::new(DIARY),
+            noted: None,
+            times: 0,
         }
     }
 }
 
 impl Queen {
-    /// Writes a line down.
-    pub(crate) fn note(&mut self, at: Timestamp, actor: &str, level: Level, text: String) {
+    /// Writes a line down. One that says the same as the line before takes its
+    /// place: an outage of a day must not push out everything else.
+    pub(crate) fn note(&mut self, at: Timestamp, actor: &str, level: Level, text: &str) {
+        let same = self
+            .diary
+            .last()
+            .is_some_and(|last| last.said.actor == actor && self.noted.as_deref() == Some(text));
+        self.times = if same { self.times + 1 } else { 1 };
+        self.noted = Some(text.to_owned());
         let said = Said { at: Some(at), actor: actor.to_owned(), level, ..Said::default() };
-        self.diary.push(text, said);
+        if same {
+            let text = format!("{text} ({} times)", self.times);
+            self.diary.replace_last(text, said);
+        } else {
+            self.diary.push(text.to_owned(), said);
+        }
     }
 
     /// A question came back, or did not.
     pub(crate) fn measured(&mut self, latency: Option<Duration>, now: Duration) {
         self.latency = latency;
         self.measure_at = Some(now + MEASURE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_again_is_counted_in_one_line() {
+        let mut queen = Queen::default();
+        let at = Timestamp::UNIX_EPOCH;
+        for text in ["refused", "refused", "refused", "timed out", "refused"] {
+            queen.note(at, "link", Level::Error, text);
+        }
+        let lines: Vec<_> = queen.diary.numbered().map(|(_, it)| it.text.as_str()).collect();
+        assert_eq!(lines, ["refused (3 times)", "timed out", "refused"]);
     }
 }

@@ -1,7 +1,7 @@
 //! What is being read: which log the focused pane shows, and which of its
 //! lines.
 
-use protocol::HiveId;
+use protocol::{HiveId, JobId};
 
 use super::{
     HiveTab, Model, Pane, View,
@@ -126,12 +126,19 @@ impl Model {
             (View::Worker(_), Pane::Narration) => Some(Reading::Worker),
             (View::Worker(_), _) => Some(Reading::WorkerLog),
             (View::Job(_) | View::Infer, Pane::Narration) => Some(Reading::Job),
+            (View::Job(job), _) if !self.generates(job) => Some(Reading::Job),
             (View::Job(_) | View::Infer, Pane::Text) => Some(Reading::JobText),
             (View::Infer, Pane::Second) => Some(Reading::SecondText),
             (View::Events, _) => Some(Reading::Events),
             (View::Queen, _) => Some(Reading::Diary),
             _ => None,
         }
+    }
+
+    /// Whether a job generates text.
+    pub(crate) fn generates(&self, job: &JobId) -> bool {
+        self.streams.job(job).is_some_and(|stream| !stream.text.is_empty())
+            || self.fleet.jobs.get(job).is_some_and(|record| record.operation == "infer")
     }
 
     /// Its lines, if there are any yet.

@@ -138,7 +138,7 @@ fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>,
 /// Writes down what went wrong.
 fn note(model: &mut Model, what: &str, cause: &str, now: Now) {
     let at = model.queen_time(now);
-    model.queen.note(at, what, Level::Error, one_line(cause).into_owned());
+    model.queen.note(at, what, Level::Error, &one_line(cause));
 }
 
 /// What the passing of time alone changes.

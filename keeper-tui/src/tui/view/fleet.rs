@@ -27,7 +27,7 @@ use crate::tui::{
 };
 
 const COLUMNS: [Column; 9] = [
-    growing("HIVE", 12, 0),
+    growing("HIVE", 10, 0),
     words("STATE", 8, 1),
     words("UTIL", 13, 3),
     figures("MEMORY", 9, 4),
@@ -35,7 +35,7 @@ const COLUMNS: [Column; 9] = [
     figures("TOK/S", 6, 6),
     figures("TEMP", 5, 8),
     figures("SEEN", 7, 2),
-    words("TOK/S 15 S", 15, 9),
+    words("TOK/S 12 S", 12, 9),
 ];
 
 /// What the devices of one machine come to: its GPUs, or else its processor.
@@ -155,10 +155,10 @@ fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (rest, jobs_area) = split_bottom(rest, 7);
     jobs::panel(ctx, jobs_area, buffer, None);
     let (top, below) = split_top(rest, rest.height * 11 / 20);
-    let (left, right) = split_left(top, top.width * 3 / 5);
+    let (left, right) = split_left(top, top.width * 5 / 8);
     hives(ctx, left, buffer);
     detail(ctx, right, buffer);
-    let (left, right) = split_left(below, below.width * 3 / 5);
+    let (left, right) = split_left(below, below.width * 5 / 8);
     narration(ctx, left, buffer);
     streams(ctx, right, buffer);
 }
@@ -203,7 +203,7 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                 5 => Line::from(rate(crew.speed().filter(|_| hive.state != HiveState::Lost))),
                 6 => Line::from(figure(gear().celsius, "°")),
                 7 => Line::from(seen(ctx, hive)),
-                _ => Line::from(pace(ctx, &hive.id, 15)),
+                _ => Line::from(pace(ctx, &hive.id, 12)),
             }
         },
     );

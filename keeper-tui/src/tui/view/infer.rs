@@ -195,13 +195,9 @@ pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
     }
     for target in model.infer.targets() {
         if let Some(job) = target.job() {
-            lines.push(Line::from(jobs::standing(model, job)));
-            if let Some(stream) = model.streams.job(job) {
-                let room = usize::from(model.size.1) / model.infer.targets().count();
-                let text: Vec<_> = stream.text.numbered().rev().take(room).collect();
-                let text = text.into_iter().rev();
-                lines.extend(text.map(|(_, it)| Line::from(safe(&it.text, Tone::Plain))));
-            }
+            let mut standing = jobs::standing(model, job);
+            standing.push(Span::raw(format!("  {}", name(target))));
+            lines.push(Line::from(standing));
             lines.extend(jobs::last_word(model, job));
         } else if let Turn::Refused { cause } = &target.turn {
             lines.push(Line::from(safe(cause, Tone::Bad)));

@@ -110,10 +110,7 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&
 
 /// Draws one job.
 pub(super) fn draw_one(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
-    let model = ctx.model;
-    let has_text = model.streams.job(job).is_some_and(|stream| !stream.text.is_empty())
-        || model.fleet.jobs.get(job).is_some_and(|record| record.operation == "infer");
-    if !has_text {
+    if !ctx.model.generates(job) {
         narration(ctx, area, buffer, job, true);
         return;
     }
@@ -269,14 +266,9 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&'a HiveId>) -> Vec<Line<'a>> 
     plain_list(ctx, rows, ctx.model.ui.jobs.id())
 }
 
-/// One job without frames: where it stands and its last words.
+/// One job without frames; what it says or generates goes below.
 pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, job: &JobId) -> Vec<Line<'a>> {
     let mut lines = vec![title(ctx, job), Line::from(standing(ctx.model, job))];
     lines.extend(last_word(ctx.model, job));
-    if let Some(stream) = ctx.model.streams.job(job) {
-        let room = usize::from(ctx.model.size.1);
-        let said: Vec<_> = stream.narration.numbered().rev().take(room).collect();
-        lines.extend(said.into_iter().rev().map(|(_, it)| Line::from(safe(&it.text, Tone::Quiet))));
-    }
     lines
 }

@@ -440,9 +440,14 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
     let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let (_, rest) = split_top(body, used);
-    let is_text = matches!(model.ui.view, View::Events | View::Queen | View::Worker(_))
-        || matches!(model.ui.view, View::Hive(_, HiveTab::Log));
-    if let (true, Some(reading)) = (is_text && model.is_known, model.reading())
+    let reading = match &model.ui.view {
+        _ if !model.is_known => None,
+        View::Infer => Some(model.reading().unwrap_or(Reading::JobText)),
+        View::Hive(_, HiveTab::Overview) => None,
+        View::Fleet => None,
+        _ => model.reading(),
+    };
+    if let Some(reading) = reading
         && let Some(log) = model.log(reading)
     {
         lines::draw(ctx, rest, buffer, reading, log);

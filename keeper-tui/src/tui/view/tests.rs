@@ -190,6 +190,58 @@ fn without_colours_and_beyond_ascii_every_state_can_still_be_told() {
 }
 
 #[test]
+fn every_palette_tells_the_states_apart() {
+    for palette in [Palette::Light, Palette::HighContrast, Palette::ColourBlind] {
+        let mut stage = Stage::with_theme(SMALL, Theme { palette, ascii: false });
+        stage.fill();
+        insta::assert_snapshot!(format!("palette_{palette:?}"), styles(&stage));
+    }
+}
+
+#[test]
+fn a_text_that_is_searched_filtered_and_held() {
+    let mut stage = Stage::busy(SMALL);
+    stage.type_keys("7/me\n");
+    insta::assert_snapshot!("reading_found", format!("{}\n\n{}", text(&stage), styles(&stage)));
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("&worker\nwt/do");
+    insta::assert_snapshot!("reading_asked", text(&stage));
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("&xx\nf");
+    insta::assert_snapshot!("reading_nothing", text(&stage));
+}
+
+#[test]
+fn two_answers_beside_each_other_and_how_they_are_made() {
+    let mut stage = Stage::busy(SMALL);
+    stage.type_keys("6Why?");
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("ci\n");
+    for (ticket, job) in [(1, "job-00007f3c"), (2, "job-00009999")] {
+        let result = Ok(job.parse().unwrap());
+        stage.send(Message::Submitted { ticket, result });
+        stage.stream(job, &["Because ", "it ", "is."]);
+    }
+    insta::assert_snapshot!("infer_compared", text(&stage));
+    for _ in 0..3 {
+        stage.key(crossterm::event::KeyCode::Tab);
+    }
+    stage.type_keys("G\n1234");
+    insta::assert_snapshot!("infer_settings", text(&stage));
+}
+
+#[test]
+fn a_download_says_how_fast_it_is_and_since_when_it_stands_still() {
+    let mut stage = Stage::new(LARGE);
+    stage.connect(crate::tui::fixture::busy_fleet());
+    stage.type_keys("4");
+    stage.models();
+    insta::assert_snapshot!("download_fast", text(&stage).lines().nth(4).unwrap());
+    stage.pass(Duration::from_secs(12));
+    insta::assert_snapshot!("download_stalled", text(&stage).lines().nth(4).unwrap());
+}
+
+#[test]
 fn a_small_terminal_gets_a_plain_list() {
     for (name, keys) in views() {
         let mut stage = Stage::busy((40, 10));

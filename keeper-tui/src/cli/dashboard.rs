@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::{
-    args::{Cli, Options},
+    args::{Cli, Options, shell_word},
     exit::{Exit, Failure},
     output::Format,
     terminal::{self, ColorChoice},
@@ -53,6 +53,11 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
     };
     let look = config.keeper.fps.map_or(look, |fps| look.with_fps(fps));
     let read = paths.config_file().display().to_string();
+    let program = options.queen.as_ref().map_or_else(
+        || "rbee-keeper".to_owned(),
+        |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
+    );
+    let copy_file = paths.keeper_dir().join("copied.txt");
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
         async move {
@@ -66,7 +71,8 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         }
         .boxed()
     });
-    let dashboard = tui::Dashboard { queen, start_queen, options: look, config: read };
+    let dashboard =
+        tui::Dashboard { queen, start_queen, options: look, config: read, program, copy_file };
     match tui::run(dashboard).await {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, "dashboard", format!("{error:#}"))),

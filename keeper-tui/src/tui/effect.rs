@@ -22,6 +22,19 @@ pub(crate) enum Effect {
         /// What she is asked.
         operation: Operation,
     },
+    /// Ask the queen for a job that is part of an action.
+    Act {
+        /// Tells the answer to this from the answer to another.
+        ticket: u64,
+        /// What she is asked.
+        operation: Operation,
+    },
+    /// Ask the queen to stop.
+    StopQueen,
+    /// Ask the terminal to put this into the clipboard.
+    Copy(String),
+    /// Put this into a file, because the terminal takes no such thing.
+    CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
     /// Ask every machine for its models.

@@ -2,7 +2,9 @@
 //! back what she says. It decides nothing and keeps nothing but what is under
 //! way.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use client::{Daemon, FeedHandle, FeedItem, FeedOptions, JobItem, TokenFilter};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
@@ -43,6 +45,7 @@ const LAUNCH_LINES: usize = 64;
 pub(crate) struct Link {
     queen: Daemon,
     start_queen: StartQueen,
+    copy_file: PathBuf,
     messages: mpsc::Sender<Message>,
     feed: FeedHandle,
     followed: BTreeMap<JobId, AbortHandle>,
@@ -55,6 +58,7 @@ impl Link {
     pub(crate) fn start(
         queen: Daemon,
         start_queen: StartQueen,
+        copy_file: PathBuf,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let options = FeedOptions { tokens: TokenFilter::None, narration: Some(Level::Info) };
@@ -69,7 +73,16 @@ impl Link {
                 }
             }
         });
-        Self { queen, start_queen, messages, feed, followed: BTreeMap::new(), log: None, tasks }
+        Self {
+            queen,
+            start_queen,
+            copy_file,
+            messages,
+            feed,
+            followed: BTreeMap::new(),
+            log: None,
+            tasks,
+        }
     }
 
     /// Does it. What concerns the terminal is not for the link.
@@ -83,6 +96,7 @@ impl Link {
                 }
             }
             Effect::Submit { ticket, operation } => self.submit(ticket, operation),
+            Effect::Act { ticket, operation } => self.act(ticket, operation),
             Effect::Cancel(job) => self.cancel(job),
             Effect::ReadModels => {
                 self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
@@ -101,9 +115,12 @@ impl Link {
                 self.log = Some(self.tasks.spawn(read_log(queen, worker, messages)));
             }
             Effect::LeaveLog => self.leave_log(),
+            Effect::StopQueen => self.stop_queen(),
+            Effect::CopyToFile(text) => self.copy_to_file(text),
             Effect::StartQueen => self.launch(),
             Effect::Retry => self.feed.retry_now(),
-            Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+            Effect::Copy(_) | Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {
+            }
         }
     }
 
@@ -156,6 +173,33 @@ impl Link {
             let result = queen.submit(&operation).await;
             let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
             drop(messages.send(Message::Submitted { ticket, result }).await);
+        });
+    }
+
+    fn act(&mut self, ticket: u64, operation: Operation) {
+        let (queen, messages) = (self.queen.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let result = queen.submit(&operation).await;
+            let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
+            drop(messages.send(Message::Acted { ticket, result }).await);
+        });
+    }
+
+    fn stop_queen(&mut self) {
+        let (queen, messages) = (self.queen.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let result = queen.shutdown(&[]).await.map_err(|error| error.one_line());
+            drop(messages.send(Message::QueenStopping(result)).await);
+        });
+    }
+
+    fn copy_to_file(&mut self, text: String) {
+        let (path, messages) = (self.copy_file.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let written = tokio::fs::write(&path, text).await;
+            let shown = path.display().to_string();
+            let result = written.map_err(|error| format!("{shown}: {error}")).map(|()| shown);
+            drop(messages.send(Message::CopiedToFile(result)).await);
         });
     }
 

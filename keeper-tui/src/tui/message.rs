@@ -44,6 +44,17 @@ pub(crate) enum Message {
         /// The new job, or one sentence why there is none.
         result: Result<JobId, String>,
     },
+    /// The queen answered a step of an action.
+    Acted {
+        /// The ticket of the step.
+        ticket: u64,
+        /// The new job, or one sentence why there is none.
+        result: Result<JobId, String>,
+    },
+    /// The queen was asked to stop; or one sentence why not.
+    QueenStopping(Result<(), String>),
+    /// The file that holds what was copied, or why there is none.
+    CopiedToFile(Result<String, String>),
     /// The queen answered a cancellation.
     Cancelled {
         /// The job.

@@ -10,6 +10,7 @@
 //! neither does any IO, and the time is something they are told. There is no
 //! tick: with nothing to show, nothing runs.
 
+mod actions;
 mod effect;
 #[cfg(test)]
 mod fixture;
@@ -26,10 +27,13 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, task::Poll, time::Duration};
+use std::{io, path::PathBuf, task::Poll, time::Duration};
 
 use anyhow::Context as _;
-use crossterm::event::{Event, EventStream};
+use crossterm::{
+    clipboard::CopyToClipboard,
+    event::{Event, EventStream},
+};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
 use protocol::Timestamp;
@@ -59,6 +63,10 @@ pub struct Dashboard {
     pub options: Options,
     /// Where the configuration is that was read.
     pub config: String,
+    /// How command lines begin that reach the same queen.
+    pub program: String,
+    /// Where what is copied goes that the terminal does not take.
+    pub copy_file: PathBuf,
 }
 
 /// Between frames when only news came; a key is always shown at once.
@@ -102,7 +110,7 @@ enum Woken {
 }
 
 async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options, config } = dashboard;
+    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -112,15 +120,19 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
     let size = terminal_size();
     let (sender, mut news) = mpsc::channel(NEWS);
     let address = queen.base_url().trim_start_matches("http://").to_owned();
+    let mut model = Model::new(address, options.theme, TimeZone::system(), size);
+    model.program = program;
+    model.can_copy = options.can_copy;
     let mut desk = Desk {
-        model: Model::new(address, options.theme, TimeZone::system(), size),
+        model,
         screen: Screen::new(size)?,
-        link: Link::start(queen, start_queen, sender),
+        link: Link::start(queen, start_queen, copy_file, sender),
         began: Instant::now(),
         frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
         due: Some(Instant::now()),
         drawn_at: None,
         next_change: None,
+        copied: Vec::new(),
     };
     desk.model.queen.config = Some(config);
     let mut input = EventStream::new();
@@ -233,6 +245,8 @@ struct Desk {
     drawn_at: Option<Instant>,
     /// When the picture changes although nothing happens.
     next_change: Option<Instant>,
+    /// What goes to the terminal with the next frame.
+    copied: Vec<u8>,
 }
 
 impl Desk {
@@ -246,6 +260,9 @@ impl Desk {
         for effect in update::update(&mut self.model, message, now) {
             match effect {
                 Effect::Redraw => self.appear()?,
+                Effect::Copy(text) => {
+                    crossterm::queue!(self.copied, CopyToClipboard::to_clipboard_from(text))?;
+                }
                 Effect::Suspend => flow = Flow::Suspend,
                 Effect::Page(text) => flow = Flow::Page(text),
                 Effect::Quit => return Ok(Flow::Leave),
@@ -314,13 +331,20 @@ impl Desk {
     }
 
     fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let (now, model) = (self.now(), &self.model);
+        let now = self.now();
+        update::lists::arrange(&mut self.model, now);
+        let model = &self.model;
         let mut next = None;
         let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
         self.next_change = next.map(|next| self.began + next);
         self.drawn_at = Some(Instant::now());
         self.due = None;
-        Ok(frame)
+        if self.copied.is_empty() {
+            return Ok(frame);
+        }
+        let mut bytes = std::mem::take(&mut self.copied);
+        bytes.extend(frame.unwrap_or_default());
+        Ok(Some(bytes))
     }
 
     /// Draws everything, on a terminal that may show anything and have any

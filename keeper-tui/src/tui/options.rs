@@ -12,6 +12,7 @@ pub struct Options {
     pub(super) theme: Theme,
     pub(super) over_ssh: bool,
     pub(super) frame: Option<Duration>,
+    pub(super) can_copy: bool,
 }
 
 impl Options {
@@ -40,6 +41,7 @@ impl Options {
             theme: Theme { palette, ascii: !is_utf8 || is_poor },
             over_ssh: set("SSH_CONNECTION").is_some(),
             frame: None,
+            can_copy: !is_poor,
         }
     }
 
@@ -110,8 +112,10 @@ mod tests {
     #[test]
     fn the_environment_says_what_the_terminal_can_show() {
         let utf8 = ("LANG", "de_DE.UTF-8");
-        assert_eq!(options(&[utf8, ("TERM", "xterm")]), Options::default());
-        assert!(options(&[utf8, ("NO_COLOR", "1")]).theme.palette == Palette::Mono);
+        let xterm = Options { can_copy: true, ..Options::default() };
+        assert_eq!(options(&[utf8, ("TERM", "xterm")]), xterm);
+        assert!(!options(&[utf8, ("TERM", "linux")]).can_copy);
+        assert_eq!(options(&[utf8, ("NO_COLOR", "1")]).theme.palette, Palette::Mono);
         assert_eq!(options(&[utf8, ("NO_COLOR", "")]).theme.palette, Palette::Dark);
         assert!(options(&[("LANG", "C")]).theme.ascii);
         assert!(options(&[utf8, ("LC_ALL", "POSIX")]).theme.ascii);

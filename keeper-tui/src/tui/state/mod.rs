@@ -2,13 +2,18 @@
 //! drawing reads it and notes no more than how large things came out.
 
 pub(crate) mod connection;
+pub(crate) mod deeds;
+pub(crate) mod dialog;
+pub(crate) mod filter;
 pub(crate) mod history;
 pub(crate) mod infer;
+pub(crate) mod lists;
 pub(crate) mod log;
 pub(crate) mod models;
 pub(crate) mod needle;
 pub(crate) mod queen;
 pub(crate) mod reading;
+pub(crate) mod rows;
 pub(crate) mod selection;
 pub(crate) mod streams;
 pub(crate) mod totals;
@@ -32,8 +37,11 @@ use protocol::{
 pub(crate) use self::views::{HiveTab, Pane, View};
 use self::{
     connection::Connection,
+    deeds::Deeds,
+    dialog::Dialog,
     history::History,
     infer::Infer,
+    lists::Undo,
     models::Models,
     queen::Queen,
     reading::{Ask, Windows},
@@ -51,14 +59,6 @@ pub(crate) struct Now {
     pub(crate) monotonic: Duration,
     /// The time of day.
     pub(crate) wall: Timestamp,
-}
-
-/// A question in front of everything else. Its target was taken when it opened
-/// and does not change, whatever moves underneath.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Dialog {
-    /// Shall this job be cancelled?
-    CancelJob(JobId),
 }
 
 /// One line that goes away by itself.
@@ -96,7 +96,15 @@ pub(crate) struct Ui {
     pub(crate) help: Option<u16>,
     /// How far the help can be scrolled, as it was last drawn.
     pub(crate) help_max: Cell<u16>,
-    /// The question in front.
+    /// The view before this one.
+    pub(crate) last_view: Option<View>,
+    /// Until then rows stay in their places.
+    pub(crate) held_until: Duration,
+    /// What `z` brings back, the newest last.
+    pub(crate) undo: Vec<Undo>,
+    /// What was run in the palette, the newest last.
+    pub(crate) palette_history: Vec<String>,
+    /// What is in front.
     pub(crate) dialog: Option<Dialog>,
     /// The line that goes away.
     pub(crate) toast: Option<Toast>,
@@ -120,8 +128,6 @@ pub(crate) struct Ui {
     pub(crate) full: bool,
     /// The views one came through, the nearest last.
     pub(crate) trail: Vec<View>,
-    /// The view before this one.
-    pub(crate) last: Option<View>,
     /// Failed jobs that were looked at and need no attention any more.
     pub(crate) read: BTreeSet<JobId>,
 }
@@ -134,19 +140,22 @@ impl Default for Ui {
             focus: Pane::List,
             help: None,
             help_max: Cell::new(0),
+            last_view: None,
+            held_until: Duration::ZERO,
+            undo: Vec::new(),
+            palette_history: Vec::new(),
             dialog: None,
             toast: None,
             g_typed: false,
             hives: Selection::default(),
             workers: Selection::default(),
             devices: Selection::default(),
-            jobs: Selection::default(),
+            jobs: Selection::newest_first(),
             models: Selection::default(),
             windows: Windows::default(),
             ask: None,
             full: false,
             trail: Vec::new(),
-            last: None,
             read: BTreeSet::new(),
         }
     }
@@ -199,6 +208,12 @@ pub(crate) struct Model {
     pub(crate) streams: Streams,
     /// Jobs whose streams are being read.
     pub(crate) following: BTreeSet<JobId>,
+    /// What was done from here.
+    pub(crate) deeds: Deeds,
+    /// How command lines begin that reach the same queen.
+    pub(crate) program: String,
+    /// The terminal is believed to put text into the clipboard.
+    pub(crate) can_copy: bool,
     /// The prompt and its answer.
     pub(crate) infer: Infer,
     /// What is on the screen.
@@ -226,6 +241,9 @@ impl Model {
             worker_log: None,
             streams: Streams::default(),
             following: BTreeSet::new(),
+            deeds: Deeds::default(),
+            program: "rbee-keeper".to_owned(),
+            can_copy: true,
             infer: Infer::default(),
             ui: Ui::default(),
         }

@@ -133,13 +133,21 @@ impl Models {
     }
 
     /// The models with what their downloads say by now, in their order.
-    pub(crate) fn rows<'a>(&'a self, fleet: &'a Fleet) -> BTreeMap<(ModelRef, HiveId), Row<'a>> {
-        let records = self.records.iter();
+    /// Of one machine, or of all.
+    pub(crate) fn rows<'a>(
+        &'a self,
+        fleet: &'a Fleet,
+        of: Option<&HiveId>,
+    ) -> BTreeMap<(ModelRef, HiveId), Row<'a>> {
+        let is_asked_for = |hive: &HiveId| of.is_none_or(|of| of == hive);
+        let records = self.records.iter().filter(|(key, _)| is_asked_for(&key.1));
         let mut rows: BTreeMap<_, _> = records
             .map(|(key, record)| (key.clone(), Row { record: Some(record), download: None }))
             .collect();
         for job in fleet.jobs.values().filter(|it| is_download(it)) {
-            if let (Some(model), Some(hive)) = (&job.model, &job.hive_id) {
+            if let (Some(model), Some(hive)) = (&job.model, &job.hive_id)
+                && is_asked_for(hive)
+            {
                 let row = rows.entry((model.clone(), hive.clone()));
                 row.or_insert(Row { record: None, download: None }).download = Some(job);
             }

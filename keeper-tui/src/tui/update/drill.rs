@@ -2,8 +2,8 @@
 
 use protocol::{HiveId, ModelRef, WorkerId};
 
-use super::reading;
-use crate::tui::state::{HiveTab, Model, Now, Pane, View, reading::Reading};
+use super::{lists, reading};
+use crate::tui::state::{HiveTab, Model, Now, Pane, View, lists::with_list, reading::Reading};
 
 /// How far the way back is remembered.
 const TRAIL: usize = 8;
@@ -27,6 +27,17 @@ fn deeper(model: &mut Model, view: View, now: Now) {
     show(model, view, now);
 }
 
+/// Shows a view that something else asks for: one thing from within what is on
+/// the screen, a list in place of it.
+pub(super) fn show_any(model: &mut Model, view: View, now: Now) {
+    match view {
+        View::Job(_) | View::Worker(_) | View::Device(..) | View::Hive(..) => {
+            deeper(model, view, now);
+        }
+        _ => jump(model, view, now),
+    }
+}
+
 /// Puts a view on the screen, with the focus on its first pane.
 fn show(model: &mut Model, view: View, now: Now) {
     if let View::Job(job) = &view {
@@ -34,7 +45,7 @@ fn show(model: &mut Model, view: View, now: Now) {
     }
     if model.ui.view != view {
         model.ui.windows.begin();
-        model.ui.last = Some(std::mem::replace(&mut model.ui.view, view));
+        model.ui.last_view = Some(std::mem::replace(&mut model.ui.view, view));
         model.ui.full = false;
     }
     model.ui.focus = model.ui.view.panes().first().copied().unwrap_or(Pane::List);
@@ -44,7 +55,7 @@ fn show(model: &mut Model, view: View, now: Now) {
 
 /// To the view before this one.
 pub(super) fn last(model: &mut Model, now: Now) {
-    if let Some(view) = model.ui.last.clone() {
+    if let Some(view) = model.ui.last_view.clone() {
         jump(model, view, now);
     }
 }
@@ -68,9 +79,9 @@ pub(super) fn back(model: &mut Model, now: Now) -> bool {
 pub(super) fn turn_tab(model: &mut Model, by: isize, now: Now) {
     if let View::Hive(hive, tab) = &model.ui.view {
         let view = View::Hive(hive.clone(), tab.turned(by));
-        let last = model.ui.last.clone();
+        let last = model.ui.last_view.clone();
         show(model, view, now);
-        model.ui.last = last;
+        model.ui.last_view = last;
     }
 }
 
@@ -126,71 +137,41 @@ fn marked_job(model: &Model) -> Option<View> {
     entry.said.job.clone().map(View::Job)
 }
 
-/// Keeps every selection on something that exists and is in its list.
-pub(super) fn settle(model: &mut Model) {
+/// Shows in every list only what belongs to the machine on the screen.
+fn settle(model: &mut Model) {
     let hive = match &model.ui.view {
         View::Hive(hive, _) => Some(hive.clone()),
         _ => None,
     };
-    let of = |it: &HiveId| hive.as_ref().is_none_or(|hive| hive == it);
-    let rows = model.models.rows(&model.fleet);
-    let (fleet, ui) = (&model.fleet, &mut model.ui);
-    ui.hives.settle(&fleet.hives, || fleet.hives.keys().next().cloned());
-    ui.workers.settle(&fleet.workers, || fleet.workers.keys().next().cloned());
-    ui.devices.settle(&fleet.devices, || fleet.devices.keys().next().cloned());
-    ui.models.settle(&rows, || rows.keys().next().cloned());
-    // Newest first: the first job of the list is the last by id.
-    ui.jobs.settle(&fleet.jobs, || fleet.jobs.keys().next_back().cloned());
-    if hive.is_some() {
-        let workers = fleet.workers.values().filter(|it| of(&it.hive_id)).map(|it| &it.id);
-        ui.workers.settle_among(workers);
-        ui.devices.settle_among(fleet.devices.keys().filter(|it| of(&it.0)));
-        ui.models.settle_among(rows.keys().filter(|it| of(&it.1)));
-        let jobs = fleet.jobs.values().rev().filter(|it| it.hive_id.as_ref().is_some_and(of));
-        ui.jobs.settle_among(jobs.map(|it| &it.id));
-    }
-    ui.read.retain(|job| {
-        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
-    });
+    lists::narrow(model, hive.as_ref());
+    settle_models(model);
+}
+
+/// Keeps the selected model on one that exists and is in its list.
+pub(super) fn settle_models(model: &mut Model) {
+    let of = match &model.ui.view {
+        View::Hive(hive, _) => Some(hive),
+        _ => None,
+    };
+    let rows = model.models.rows(&model.fleet, of);
+    model.ui.models.settle(&rows);
 }
 
 /// Moves the selection of the list on the screen.
-pub(super) fn step(model: &mut Model, by: i64) {
-    let rows = model.models.rows(&model.fleet);
-    let (fleet, ui) = (&model.fleet, &mut model.ui);
-    match &ui.view {
-        View::Fleet => {
-            let before = ui.hives.id().cloned();
-            ui.hives.step(&fleet.hives, by);
-            if before.as_ref() != ui.hives.id() {
-                ui.windows.on_mut(Reading::Fleet).follow();
-            }
-        }
-        View::Workers => ui.workers.step(&fleet.workers, by),
-        View::Devices => ui.devices.step(&fleet.devices, by),
-        View::Models => ui.models.step(&rows, by),
-        // Newest first: down the list is back in time.
-        View::Jobs => ui.jobs.step(&fleet.jobs, by.saturating_neg()),
-        View::Hive(hive, HiveTab::Workers) => {
-            let workers = fleet.workers.values().filter(|it| it.hive_id == *hive);
-            ui.workers.step_among(workers.map(|it| &it.id), by);
-        }
-        View::Hive(hive, HiveTab::Devices) => {
-            ui.devices.step_among(fleet.devices.keys().filter(|it| it.0 == *hive), by);
-        }
-        View::Hive(hive, HiveTab::Models) => {
-            ui.models.step_among(rows.keys().filter(|it| it.1 == *hive), by);
-        }
-        View::Hive(hive, HiveTab::Jobs) => {
-            let jobs = fleet.jobs.values().rev().filter(|it| it.hive_id.as_ref() == Some(hive));
-            ui.jobs.step_among(jobs.map(|it| &it.id), by);
-        }
-        View::Hive(..)
-        | View::Worker(_)
-        | View::Device(..)
-        | View::Job(_)
-        | View::Infer
-        | View::Events
-        | View::Queen => {}
+pub(super) fn step(model: &mut Model, by: i64, now: Now) {
+    let before = model.ui.hives.id().cloned();
+    if let Some(name) = model.list_in_view() {
+        with_list!(model, name, |list, records| list.step(records, by));
+        lists::hold(model, now);
     }
+    if before.as_ref() != model.ui.hives.id() {
+        model.ui.windows.on_mut(Reading::Fleet).follow();
+    }
+    let of = match &model.ui.view {
+        View::Models => None,
+        View::Hive(hive, HiveTab::Models) => Some(hive),
+        _ => return,
+    };
+    let rows = model.models.rows(&model.fleet, of);
+    model.ui.models.step(&rows, by);
 }

@@ -8,12 +8,12 @@ use protocol::{
     job::JobRecord,
 };
 
-use super::{super::message::FeedNews, drill, note, toast};
+use super::{super::message::FeedNews, drill, lists, note, toast};
 use crate::{
     text::one_line,
     tui::{
         state::{
-            Model, Now, Toast,
+            Model, Now, Toast, View,
             connection::{Connection, Outage, Wait},
             totals::Totals,
         },
@@ -113,7 +113,7 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
                 }
                 _ => {}
             }
-            drill::settle(model);
+            settle(model, now);
         }
     }
 }
@@ -194,4 +194,24 @@ fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
             model.histories.entry(key.clone()).or_default().record(now.monotonic, value);
         }
     }
+}
+
+/// Keeps what is selected, marked and noted on something that exists.
+fn settle(model: &mut Model, now: Now) {
+    lists::changed(model);
+    match lists::settle(model) {
+        0 => {}
+        1 => toast(model, "What was marked is no more; its mark is gone", Tone::Warn, now),
+        n => toast(
+            model,
+            format!("{n} marks were on what is no more, and are gone"),
+            Tone::Warn,
+            now,
+        ),
+    }
+    drill::settle_models(model);
+    let (fleet, ui) = (&model.fleet, &mut model.ui);
+    ui.read.retain(|job| {
+        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
+    });
 }

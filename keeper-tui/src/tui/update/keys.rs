@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui_textarea::{CursorMove, Input};
+use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{drill, infer, reading, toast};
+use super::{command, copy, dialogs, drill, infer, lists, palette, reading, show, toast};
 use crate::tui::{
+    actions::Slot,
     effect::Effect,
     keymap::{self, Action, Context, Lookup},
-    state::{Dialog, HiveTab, Launch, Model, Now, Pane, View, connection::Connection},
+    state::{
+        Launch, Model, Now, Pane, View, connection::Connection, dialog::Dialog, lists::read_list,
+    },
     theme::Tone,
 };
 
@@ -33,6 +36,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
     match found {
         Lookup::Does(action) => act(model, action, now, effects),
         Lookup::Half => model.ui.g_typed = true,
+        Lookup::Nothing if model.ui.dialog.is_some() => {
+            dialogs::type_key(model, key, now, effects);
+        }
         Lookup::Nothing => {
             let contexts = keymap::contexts(model);
             if contexts.contains(&Context::Word) {
@@ -41,28 +47,33 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
                     None => reading::type_key(model, key),
                 }
             } else if contexts.contains(&Context::Prompt) {
-                type_key(model, key);
+                infer::type_key(model, key);
             }
         }
     }
 }
 
-fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
+/// Does what a key or a name in the palette stands for.
+pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
     let typed_ahead = now.monotonic.saturating_sub(model.ui.view_since) < TYPED_AHEAD;
     match action {
-        Action::Up => step(model, -1),
-        Action::Down => step(model, 1),
-        Action::HalfUp => step(model, -(page(model) / 2).max(1)),
-        Action::HalfDown => step(model, (page(model) / 2).max(1)),
-        Action::PageUp => step(model, -page(model)),
-        Action::PageDown => step(model, page(model)),
-        Action::Top => step(model, -END),
-        Action::Bottom => step(model, END),
+        Action::Up => step(model, -1, now),
+        Action::Down => step(model, 1, now),
+        Action::HalfUp => step(model, -(page(model) / 2).max(1), now),
+        Action::HalfDown => step(model, (page(model) / 2).max(1), now),
+        Action::PageUp => step(model, -page(model), now),
+        Action::PageDown => step(model, page(model), now),
+        Action::Top => step(model, -END, now),
+        Action::Bottom => step(model, END, now),
         Action::Open => drill::open(model, now),
         Action::OpenLog => drill::open_log(model, now),
         Action::NextTab => drill::turn_tab(model, 1, now),
         Action::PreviousTab => drill::turn_tab(model, -1, now),
-        Action::ShowLast => drill::last(model, now),
+        Action::Escape => {
+            if !reading::back_out(model) && !lists::clear_one(model) {
+                drill::back(model, now);
+            }
+        }
         Action::Back => drop(drill::back(model, now)),
         Action::BackOrQuit if typed_ahead => {}
         Action::BackOrQuit => {
@@ -70,18 +81,18 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
                 effects.push(Effect::Quit);
             }
         }
-        Action::ShowFleet => drill::jump(model, View::Fleet, now),
-        Action::ShowWorkers => drill::jump(model, View::Workers, now),
-        Action::ShowDevices => drill::jump(model, View::Devices, now),
-        Action::ShowModels => drill::jump(model, View::Models, now),
-        Action::ShowJobs => drill::jump(model, View::Jobs, now),
-        Action::ShowInfer => drill::jump(model, View::Infer, now),
-        Action::ShowEvents => drill::jump(model, View::Events, now),
-        Action::ShowQueen => drill::jump(model, View::Queen, now),
-        Action::Accept if model.infer.typed.is_some() => infer::accept(model, now),
-        Action::Accept => reading::accept(model, now),
-        Action::Abandon if model.infer.typed.is_some() => model.infer.typed = None,
-        Action::Abandon => reading::abandon(model),
+        Action::ShowFleet => show(model, View::Fleet, now),
+        Action::ShowWorkers => show(model, View::Workers, now),
+        Action::ShowDevices => show(model, View::Devices, now),
+        Action::ShowModels => show(model, View::Models, now),
+        Action::ShowJobs => show(model, View::Jobs, now),
+        Action::ShowInfer => show(model, View::Infer, now),
+        Action::ShowEvents => show(model, View::Events, now),
+        Action::ShowQueen => show(model, View::Queen, now),
+        Action::TakeWord if model.infer.typed.is_some() => infer::accept(model, now),
+        Action::TakeWord => reading::accept(model, now),
+        Action::DropWord if model.infer.typed.is_some() => model.infer.typed = None,
+        Action::DropWord => reading::abandon(model),
         Action::Left if model.ui.focus == Pane::Settings => {
             model.nudge(model.infer.setting, -1);
         }
@@ -106,19 +117,34 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
         Action::ToggleHelp => {
             model.ui.help = if model.ui.help.is_some() { None } else { Some(0) };
         }
-        Action::CancelJob if typed_ahead => {}
-        Action::CancelJob => ask_to_cancel(model, now),
-        Action::Confirm => confirm(model, now, effects),
-        Action::Dismiss => model.ui.dialog = None,
+        Action::Do(Slot::Stop | Slot::Kill | Slot::Delete) if typed_ahead => {}
+        Action::Do(slot) => dialogs::slot(model, slot, now, effects),
+        Action::ActionMenu => dialogs::action_menu(model),
+        Action::CopyMenu => copy::menu(model),
+        Action::Palette => palette::open(model),
+        Action::Filter => lists::type_filter(model),
+        Action::SortMenu => {
+            model.ui.dialog = model.list_in_view().map(|name| Dialog::Sort(name, 0));
+        }
+        Action::ReverseSort => lists::reverse(model, now),
+        Action::Undo => lists::undo(model, now),
+        Action::Mark => lists::mark(model),
+        Action::MarkRange => lists::mark_range(model, now),
+        Action::MarkAll => lists::mark_all(model),
+        Action::Alerts => model.ui.dialog = Some(Dialog::Alerts(0)),
+        Action::Commands => model.ui.dialog = Some(Dialog::Commands(0)),
+        Action::LastView => drill::last(model, now),
+        Action::Choose(key) => dialogs::choose(model, key, now, effects),
+        Action::Accept => dialogs::accept(model, now, effects),
+        Action::Complete => dialogs::complete(model),
+        Action::NextField => dialogs::turn_field(model, 1),
+        Action::PreviousField => dialogs::turn_field(model, -1),
+        Action::Dismiss => dialogs::dismiss(model),
         Action::Send => infer::send(model, now, effects),
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
-        Action::StartQueen => {
-            let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
-            model.launch = Some(launch);
-            effects.push(Effect::StartQueen);
-        }
+        Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
@@ -129,7 +155,10 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
 /// Further than any list is long.
 const END: i64 = i64::MAX;
 
-fn step(model: &mut Model, by: i64) {
+fn step(model: &mut Model, by: i64, now: Now) {
+    if dialogs::step(model, by) {
+        return;
+    }
     let ui = &mut model.ui;
     if let Some(first) = ui.help {
         let first = (i64::from(first).saturating_add(by)).clamp(0, i64::from(ui.help_max.get()));
@@ -139,7 +168,7 @@ fn step(model: &mut Model, by: i64) {
     } else if let Some(reading) = model.reading() {
         reading::step(model, reading, by);
     } else {
-        drill::step(model, by);
+        drill::step(model, by, now);
     }
 }
 
@@ -151,21 +180,16 @@ fn page(model: &Model) -> i64 {
     if let Some(reading) = model.reading() {
         return ui.windows.on(reading).page();
     }
-    match &ui.view {
-        View::Fleet => ui.hives.page(),
-        View::Workers | View::Hive(_, HiveTab::Workers) => ui.workers.page(),
-        View::Devices | View::Hive(_, HiveTab::Devices) => ui.devices.page(),
-        View::Models | View::Hive(_, HiveTab::Models) => ui.models.page(),
-        _ => ui.jobs.page(),
+    match model.list_in_view() {
+        Some(name) => read_list!(model, name, |list, _records| list.page()),
+        None => ui.models.page(),
     }
 }
 
 fn turn(model: &mut Model, by: isize) {
-    let panes: Vec<Pane> = model.ui.view.panes().to_vec();
-    let panes: Vec<Pane> = panes
-        .into_iter()
-        .filter(|it| *it != Pane::Second || model.infer.second.is_some())
-        .collect();
+    let panes = model.ui.view.panes().iter().copied();
+    let panes: Vec<Pane> =
+        panes.filter(|it| *it != Pane::Second || model.infer.second.is_some()).collect();
     let at = panes.iter().position(|pane| *pane == model.ui.focus).unwrap_or(0);
     let next = at.wrapping_add_signed(by).wrapping_add(panes.len()) % panes.len();
     if let Some(pane) = panes.get(next) {
@@ -173,28 +197,12 @@ fn turn(model: &mut Model, by: isize) {
     }
 }
 
-fn ask_to_cancel(model: &mut Model, now: Now) {
-    let Some(job) = model.job_in_view().cloned() else { return };
-    if model.is_ended(&job) {
-        toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-    } else if model.connection.is_live() {
-        model.ui.dialog = Some(Dialog::CancelJob(job));
-    } else {
-        toast(model, "Nothing can be cancelled while the queen is away", Tone::Warn, now);
-    }
-}
-
-fn confirm(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
-    match model.ui.dialog.take() {
-        Some(Dialog::CancelJob(job)) if model.is_ended(&job) => {
-            toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-        }
-        Some(Dialog::CancelJob(job)) => {
-            toast(model, format!("Cancelling {}", job.short()), Tone::Working, now);
-            effects.push(Effect::Cancel(job));
-        }
-        None => {}
-    }
+/// Launches a queen on this machine.
+pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
+    model.launch = Some(launch);
+    command(model, "rbee-keeper queen start".to_owned(), now);
+    effects.push(Effect::StartQueen);
 }
 
 fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
@@ -212,33 +220,26 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     }
 }
 
-/// What a prompt understands besides its bound keys: text and moving in it,
-/// and none of the control keys that multiplexers keep for themselves.
-fn type_key(model: &mut Model, key: KeyEvent) {
-    if matches!(key.code, KeyCode::Up | KeyCode::Down) && model.infer.is_recalled() {
-        model.infer.recall(key.code == KeyCode::Up);
-        return;
-    }
-    let prompt = &mut model.infer.prompt;
+/// What a text field understands besides its bound keys: text and moving in
+/// it, and none of the control keys that multiplexers keep for themselves. The
+/// answer is whether the text may be another.
+pub(super) fn edit(input: &mut TextArea<'static>, key: KeyEvent, limit: usize) -> bool {
     let held = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
     match key.code {
-        KeyCode::Up => prompt.move_cursor(CursorMove::Up),
-        KeyCode::Down => prompt.move_cursor(CursorMove::Down),
-        KeyCode::Left => prompt.move_cursor(CursorMove::Back),
-        KeyCode::Right => prompt.move_cursor(CursorMove::Forward),
-        KeyCode::Home => prompt.move_cursor(CursorMove::Head),
-        KeyCode::End => prompt.move_cursor(CursorMove::End),
-        KeyCode::Char('w') if held => {
-            prompt.delete_word();
-        }
-        KeyCode::Char('u') if held => {
-            prompt.delete_line_by_head();
-        }
+        KeyCode::Up => input.move_cursor(CursorMove::Up),
+        KeyCode::Down => input.move_cursor(CursorMove::Down),
+        KeyCode::Left => input.move_cursor(CursorMove::Back),
+        KeyCode::Right => input.move_cursor(CursorMove::Forward),
+        KeyCode::Home => input.move_cursor(CursorMove::Head),
+        KeyCode::End => input.move_cursor(CursorMove::End),
+        KeyCode::Char('w') if held => return input.delete_word(),
+        KeyCode::Char('u') if held => return input.delete_line_by_head(),
         KeyCode::Char(_) if held => {}
-        KeyCode::Char(_) if prompt.lines().iter().map(String::len).sum::<usize>() > PROMPT_MAX => {}
+        KeyCode::Char(_) if input.lines().iter().map(String::len).sum::<usize>() >= limit => {}
         KeyCode::Char(_) | KeyCode::Backspace | KeyCode::Delete => {
-            prompt.input_without_shortcuts(Input::from(key));
+            return input.input_without_shortcuts(Input::from(key));
         }
         _ => {}
     }
+    false
 }

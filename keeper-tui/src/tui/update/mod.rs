@@ -1,10 +1,15 @@
 //! Every decision of the dashboard: what happened goes in, what shall be done
 //! comes out. Nothing here waits, reads a clock or touches the world.
 
+pub(crate) mod copy;
+mod deeds;
+pub(crate) mod dialogs;
 mod drill;
 mod feed;
 mod infer;
 mod keys;
+pub(crate) mod lists;
+pub(crate) mod palette;
 mod reading;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -18,6 +23,7 @@ use super::{
     state::{
         Launch, Model, Now, Pane, Toast, View,
         connection::Connection,
+        deeds::Alert,
         infer::{Target, Turn},
         worker_log::WorkerLog,
     },
@@ -38,17 +44,21 @@ pub(crate) const LARGE: (u16, u16) = (160, 45);
 pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effect> {
     let mut effects = Vec::new();
     match message {
-        Message::Key(key) => keys::key(model, key, now, &mut effects),
+        Message::Key(key) => {
+            lists::arrange(model, now);
+            keys::key(model, key, now, &mut effects);
+        }
         Message::Paste(text) => paste(model, &text),
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => {}
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
-        Message::Cancelled { job, result } => {
+        Message::Acted { ticket, result } => deeds::answered(model, ticket, result, now),
+        Message::Cancelled { job, result } => deeds::cancel_answered(model, &job, &result),
+        Message::QueenStopping(result) => {
             if let Err(cause) = result {
-                let text = format!("{} was not cancelled: {cause}", job.short());
-                toast(model, text, Tone::Bad, now);
+                toast(model, format!("The queen was not stopped: {cause}"), Tone::Bad, now);
             }
         }
         Message::Models(result) => models_read(model, result, now),
@@ -68,10 +78,20 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, cause, Tone::Bad, now);
             }
         }
+        Message::CopiedToFile(result) => match result {
+            Ok(path) => toast(
+                model,
+                format!("Too long for the terminal: copied to {path}"),
+                Tone::Good,
+                now,
+            ),
+            Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
+        },
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
     }
     elapse(model, now);
+    deeds::advance(model, now, &mut effects);
     follow(model, &mut effects);
     ask(model, now, &mut effects);
     effects
@@ -124,7 +144,7 @@ fn models_read(
         note(model, "models", cause, now);
     }
     model.models.read(result, now.monotonic);
-    drill::settle(model);
+    drill::settle_models(model);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
@@ -157,7 +177,23 @@ fn elapse(model: &mut Model, now: Now) {
 /// Shows a line for a while.
 fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
     let text = one_line(&text.into()).into_owned();
+    if !matches!(tone, Tone::Quiet | Tone::Working) {
+        let at = model.queen_time(now);
+        model.deeds.alert(Alert { at, text: text.clone(), tone });
+    }
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
+}
+
+/// Shows a view.
+fn show(model: &mut Model, view: View, now: Now) {
+    drill::show_any(model, view, now);
+}
+
+/// Notes the command line of what is done.
+fn command(model: &mut Model, line: String, now: Now) {
+    let at = model.queen_time(now);
+    model.queen.note(at, "you", Level::Info, &line);
+    model.deeds.command(at, line);
 }
 
 /// Follows exactly the jobs whose text is on the screen.
@@ -204,6 +240,9 @@ pub(crate) fn shown_streams(model: &Model) -> impl Iterator<Item = &JobId> {
 }
 
 fn paste(model: &mut Model, text: &str) {
+    if model.ui.dialog.is_some() {
+        return dialogs::paste(model, text);
+    }
     if keymap::contexts(model).contains(&Context::Prompt) && text.len() <= keys::PROMPT_MAX {
         model.infer.prompt.insert_str(sanitise(&text.replace('\r', "\n")));
     }
@@ -272,5 +311,7 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
     }
 }
 
+#[cfg(test)]
+mod action_tests;
 #[cfg(test)]
 mod tests;

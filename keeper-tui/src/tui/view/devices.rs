@@ -15,8 +15,9 @@ use super::{
     with_detail,
 };
 use crate::tui::{
-    state::{Pane, View},
+    state::{Pane, View, lists::ListName},
     theme::Tone,
+    update::lists::title,
 };
 
 /// How many seconds a graph shows.
@@ -43,20 +44,23 @@ fn history<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, seconds: usize) -> Span<'a>
     graph(&ctx.history(history, seconds))
 }
 
-/// The devices in their frame, of one machine or of all; also in the view
-/// `fleet`, where nothing is selected and no key reaches them.
-pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+/// The devices in their frame; also in the view `fleet`, where nothing is
+/// selected and no key reaches them.
+pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.view != View::Fleet && model.ui.focus == Pane::List;
-    let rows = model.fleet.devices.iter().filter(|(key, _)| of.is_none_or(|hive| *hive == key.0));
-    let total = rows.clone().count();
-    let inner = Panel::new(format!("Devices  {total}")).focused(focused).draw(area, buffer);
+    let title = if focused {
+        title(model, ListName::Devices, "Devices")
+    } else {
+        format!("Devices  {}", model.fleet.devices.len())
+    };
+    let inner = Panel::new(title).focused(focused).draw(area, buffer);
     let nothing = Default::default();
     let selection = if focused { &model.ui.devices } else { &nothing };
     Table { columns: &COLUMNS, selection, focused }.draw(
         inner,
         buffer,
-        rows,
+        selection.shown(&model.fleet.devices),
         |device| !model.is_current(&device.hive_id) || device.unavailable.is_some(),
         |device, column| match column {
             0 => Line::from(device.hive_id.as_str()),
@@ -74,20 +78,15 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&
     );
 }
 
-/// Draws the view, of one machine or of all.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 12, 9);
-    panel(ctx, list, buffer, of);
+    panel(ctx, list, buffer);
     let Some(below) = below else { return };
     match ctx.model.ui.devices.id().and_then(|id| ctx.model.fleet.devices.get(id)) {
         Some(device) => detail(ctx, below, buffer, device),
         None => drop(Panel::new("No device selected").draw(below, buffer)),
     }
-}
-
-/// Draws the view.
-pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer, None);
 }
 
 /// Draws one device.
@@ -187,10 +186,8 @@ pub(super) fn brief<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, width: u16) -> Vec
 }
 
 /// The view without frames.
-pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&'a HiveId>) -> Vec<Line<'a>> {
-    let all = ctx.model.fleet.devices.iter();
-    let rows = all.filter(move |(key, _)| of.is_none_or(|hive| *hive == key.0));
-    let rows = rows.map(|(id, device)| {
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let rows = ctx.model.ui.devices.shown(&ctx.model.fleet.devices).map(|(id, device)| {
         let mut spans = vec![Span::raw(format!("{} {} ", device.hive_id, device.id))];
         spans.extend(meter(percent(device), 4));
         let memory = memory(device.memory_used_bytes, device.memory_total_bytes);

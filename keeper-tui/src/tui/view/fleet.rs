@@ -21,9 +21,9 @@ use super::{
     },
 };
 use crate::tui::{
-    state::{Model, Pane, reading::Reading, totals::Crew},
+    state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
-    update::{is_large, shown_streams},
+    update::{is_large, lists::title, shown_streams},
 };
 
 const COLUMNS: [Column; 9] = [
@@ -126,7 +126,7 @@ fn small(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let devices_height = rows(ctx.model.fleet.devices.len()).clamp(4, 7);
     let rest = if rest.height >= devices_height + 4 {
         let (devices_area, rest) = split_top(rest, devices_height);
-        devices::panel(ctx, devices_area, buffer, None);
+        devices::panel(ctx, devices_area, buffer);
         rest
     } else {
         rest
@@ -153,7 +153,7 @@ fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (rest, bottom) = split_bottom(area, attention_height(ctx));
     attention_or_help(ctx, bottom, buffer);
     let (rest, jobs_area) = split_bottom(rest, 7);
-    jobs::panel(ctx, jobs_area, buffer, None);
+    jobs::panel(ctx, jobs_area, buffer);
     let (top, below) = split_top(rest, rest.height * 11 / 20);
     let (left, right) = split_left(top, top.width * 5 / 8);
     hives(ctx, left, buffer);
@@ -168,11 +168,15 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let total = model.fleet.hives.len();
     let live = model.connection.is_live();
     let title = if live {
-        format!("Hives  {total}")
+        title(model, ListName::Hives, "Hives")
     } else {
         format!("Hives  {total} (last known, not live)")
     };
-    let at = model.ui.hives.id().and_then(|id| model.fleet.hives.keys().position(|it| it == id));
+    let at = model
+        .ui
+        .hives
+        .id()
+        .and_then(|id| model.ui.hives.shown(&model.fleet.hives).position(|(it, _)| it == id));
     let focused = model.ui.focus == Pane::List;
     let mut panel = Panel::new(title).focused(focused);
     if let Some(at) = at {
@@ -187,7 +191,7 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     table.draw(
         inner,
         buffer,
-        model.fleet.hives.iter(),
+        model.ui.hives.shown(&model.fleet.hives),
         |hive| !model.is_current(&hive.id),
         |hive, column| {
             let (sign, state, tone) = condition(model, hive, crew(hive));

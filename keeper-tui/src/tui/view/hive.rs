@@ -27,10 +27,10 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &HiveId, 
     bar(row, buffer, tabs(id, tab), Line::default());
     match tab {
         HiveTab::Overview => overview(ctx, rest, buffer, id),
-        HiveTab::Workers => workers::list(ctx, rest, buffer, Some(id)),
-        HiveTab::Devices => devices::list(ctx, rest, buffer, Some(id)),
+        HiveTab::Workers => workers::draw(ctx, rest, buffer),
+        HiveTab::Devices => devices::draw(ctx, rest, buffer),
         HiveTab::Models => models::list(ctx, rest, buffer, Some(id)),
-        HiveTab::Jobs => jobs::panel(ctx, rest, buffer, Some(id)),
+        HiveTab::Jobs => jobs::panel(ctx, rest, buffer),
         HiveTab::Log => {
             let panel = Panel::new(format!("{id} · narration")).focused(true);
             lines::framed(ctx, rest, buffer, Reading::Hive, panel, None);
@@ -128,10 +128,10 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>, id: &'a HiveId, tab: HiveTab) -> Vec<Line
             Some(hive) => facts(ctx, hive, ctx.model.size.0),
             None => vec![Line::from(word("It is gone.", Tone::Quiet))],
         },
-        HiveTab::Workers => workers::plain(ctx, Some(id)),
-        HiveTab::Devices => devices::plain(ctx, Some(id)),
+        HiveTab::Workers => workers::plain(ctx),
+        HiveTab::Devices => devices::plain(ctx),
         HiveTab::Models => models::plain(ctx, Some(id)),
-        HiveTab::Jobs => jobs::plain(ctx, Some(id)),
+        HiveTab::Jobs => jobs::plain(ctx),
         HiveTab::Log => Vec::new(),
     });
     lines

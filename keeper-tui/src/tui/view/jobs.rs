@@ -1,7 +1,7 @@
 //! Jobs: all of them, and one with what it says and generates.
 
 use protocol::{
-    HiveId, JobId,
+    JobId,
     job::{EndMarker, JobRecord, JobState},
 };
 use ratatui::{
@@ -17,8 +17,12 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
-    state::{Model, Pane, View, reading::Reading, streams::JobStream},
+    state::{
+        Model, Pane, View, lists::ListName, reading::Reading, rows::Row, selection::Selection,
+        streams::JobStream,
+    },
     theme::Tone,
+    update::lists::{is_special, title as title_of},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -63,31 +67,34 @@ fn took(ctx: &Ctx<'_>, job: &JobRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    panel(ctx, area, buffer, None);
+    panel(ctx, area, buffer);
 }
 
-/// The jobs of one machine or of all in their frame; also at the foot of a
-/// large view `fleet`, where no key reaches them.
-pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+/// The jobs in their frame; also at the foot of a large view `fleet`, where no
+/// key reaches them.
+pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let is_view = model.ui.view != View::Fleet;
-    let concerns = move |job: &JobRecord| of.is_none_or(|hive| job.hive_id.as_ref() == Some(hive));
-    let rows = model.fleet.jobs.iter().rev().filter(move |(_, job)| concerns(job));
-    let all = || model.fleet.jobs.values().filter(|it| concerns(it));
+    let scope = model.ui.jobs.scope.as_ref();
+    let all = || model.fleet.jobs.values().filter(|job| scope.is_none_or(|hive| job.is_on(hive)));
     let running = all().filter(|it| !it.state.is_ended()).count();
     let failed = all().filter(|it| it.state == JobState::Failed).count();
-    let title = format!("Jobs  {running} running  {failed} failed  {} in all", all().count());
+    let title = if is_view && is_special(model, ListName::Jobs) {
+        title_of(model, ListName::Jobs, "Jobs")
+    } else {
+        format!("Jobs  {running} running  {failed} failed  {} in all", all().count())
+    };
     let inner = Panel::new(title).focused(is_view).draw(area, buffer);
     if all().next().is_none() && inner.height > 1 {
         let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
-    let nothing = Default::default();
+    let nothing = Selection::newest_first();
     let selection = if is_view { &model.ui.jobs } else { &nothing };
     Table { columns: &COLUMNS, selection, focused: is_view }.draw(
         inner,
         buffer,
-        rows,
+        selection.shown(&model.fleet.jobs),
         |_| !model.connection.is_live(),
         |job, column| {
             let (sign, tone) = job_sign(job.state);
@@ -250,10 +257,8 @@ pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
 }
 
 /// The view without frames.
-pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&'a HiveId>) -> Vec<Line<'a>> {
-    let concerns = move |job: &JobRecord| of.is_none_or(|hive| job.hive_id.as_ref() == Some(hive));
-    let rows = ctx.model.fleet.jobs.iter().rev().filter(move |(_, job)| concerns(job));
-    let rows = rows.map(|(id, job)| {
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let rows = ctx.model.ui.jobs.shown(&ctx.model.fleet.jobs).map(|(id, job)| {
         let (sign, tone) = job_sign(job.state);
         let mut line = Line::from(vec![
             word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),

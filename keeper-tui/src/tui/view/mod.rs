@@ -12,6 +12,7 @@
 
 mod context;
 mod devices;
+mod dialogs;
 mod fleet;
 mod help;
 mod hive;
@@ -20,6 +21,7 @@ mod jobs;
 mod lines;
 mod models;
 mod offline;
+mod palette;
 mod queen;
 mod table;
 mod widgets;
@@ -33,7 +35,6 @@ use ratatui::{
     layout::Rect,
     style::Style,
     text::{Line, Span},
-    widgets::{Clear, Widget},
 };
 
 use self::{
@@ -41,9 +42,10 @@ use self::{
     widgets::{Panel, bar, count, cut_line, rate, safe, word},
 };
 use super::{
-    keymap::{self, Action, Context},
-    state::{Dialog, HiveTab, Model, Now, View, connection::Connection, reading::Reading},
+    keymap::{self, Action},
+    state::{HiveTab, Model, Now, View, connection::Connection, dialog::Dialog, reading::Reading},
     theme::Tone,
+    update::lists,
 };
 
 /// Below this the screen is a plain list.
@@ -73,6 +75,10 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
     if let Some(toast) = &ctx.model.ui.toast {
         ctx.changes_at(toast.until);
+    }
+    // Rows that were held in their places may change them then.
+    if ctx.model.list_in_view().is_some_and(|name| lists::is_sorted(ctx.model, name)) {
+        ctx.changes_at(ctx.model.ui.held_until);
     }
     if area.width < TINY.0 || area.height < TINY.1 {
         tiny(ctx, area, buffer);
@@ -104,15 +110,15 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         None => rest,
     };
     draw_body(ctx, body, buffer);
-    let toast = match lines::asked(ctx.model) {
-        Some(line) => {
-            cut_line(buffer, status.x, status.y, &line, status.width);
-            draw_footer(ctx, footer_area, buffer);
-            return;
+    match &ctx.model.ui.toast {
+        _ if ctx.model.ui.ask.is_some() => {
+            if let Some(line) = lines::asked(ctx.model) {
+                cut_line(buffer, status.x, status.y, &line, status.width);
+            }
         }
-        None => &ctx.model.ui.toast,
-    };
-    match toast {
+        _ if matches!(ctx.model.ui.dialog, Some(Dialog::Filter(..))) => {
+            cut_line(buffer, status.x + 1, status.y, &filter_line(ctx.model), status.width - 1);
+        }
         Some(toast) => {
             let sign = match toast.tone {
                 Tone::Good => "✓ ",
@@ -133,9 +139,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if let Some(first) = ctx.model.ui.help {
         help::draw(ctx, body, buffer, first);
     }
-    if let Some(dialog) = &ctx.model.ui.dialog {
-        draw_dialog(ctx, body, buffer, dialog);
-    }
+    dialogs::draw(ctx, body, buffer);
 }
 
 fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -164,6 +168,20 @@ fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         }
         (View::Queen, _) => queen::draw(ctx, area, buffer),
     }
+}
+
+/// The filter that is being typed, and what it comes to.
+fn filter_line<'a>(model: &Model) -> Line<'a> {
+    let Some(Dialog::Filter(name, line, _)) = &model.ui.dialog else { return Line::default() };
+    let mut spans = vec![word("/", Tone::Accent)];
+    spans.extend(dialogs::typed(line, ""));
+    match lists::filtered(model, *name) {
+        Ok((shown, total)) => {
+            spans.push(word(format!("  {shown} of {total}"), Tone::Quiet));
+        }
+        Err(problem) => spans.push(safe(&format!("  ✗ {problem}"), Tone::Bad)),
+    }
+    Line::from(spans)
 }
 
 /// Whether there is room beside each other.
@@ -346,60 +364,6 @@ fn draw_footer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     bar(area, buffer, Line::from(left), right);
 }
 
-fn draw_dialog(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, dialog: &Dialog) {
-    let Dialog::CancelJob(job) = dialog;
-    let record = ctx.model.fleet.jobs.get(job);
-    let what = record.map_or("job", |it| it.operation.as_str());
-    let state = if ctx.model.is_ended(job) { "over already" } else { "still running" };
-    let lines = vec![
-        Line::from(vec![
-            safe(what, Tone::Strong),
-            Span::raw(format!("  {job}  ")),
-            word(state, Tone::Plain),
-        ]),
-        Line::from(
-            record
-                .and_then(|it| it.last_message.as_deref())
-                .map_or_else(|| Span::raw(""), |message| safe(message, Tone::Quiet)),
-        ),
-        Line::default(),
-        yes_or_no(),
-        Line::from(word(
-            Action::Confirm.twin().unwrap_or_default().replace("JOB", job.as_str()),
-            Tone::Quiet,
-        )),
-    ];
-    let title = format!("Cancel {what} {}?", job.short());
-    popup(area, buffer, &title, "Enter does nothing here", &lines);
-}
-
-/// The keys of a question, from the keymap.
-fn yes_or_no<'a>() -> Line<'a> {
-    let bindings = keymap::KEYMAP.iter().filter(|it| it.context == Context::Dialog);
-    Line::from_iter(bindings.flat_map(|binding| {
-        [
-            word(format!("[{}]", binding.key_label()), Tone::Accent),
-            Span::raw(format!(" {}    ", binding.what)),
-        ]
-    }))
-}
-
-/// A box in front of everything.
-fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line<'_>]) {
-    let width = area.width.saturating_sub(4).min(76);
-    let height =
-        (u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2)).min(area.height);
-    let x = area.x + (area.width - width) / 2;
-    let y = area.y + (area.height - height) / 2;
-    let area = Rect { x, y, width, height };
-    Clear.render(area, buffer);
-    let panel = Panel::new(title.to_owned()).bottom_left(note.to_owned()).focused(true);
-    let inner = panel.draw(area, buffer);
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-}
-
 /// Without room for frames: how it is, what is selected, the way out.
 fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
@@ -407,9 +371,8 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if let Some(banner) = offline::banner(ctx) {
         lines.push(banner);
     }
-    if let Some(Dialog::CancelJob(job)) = &model.ui.dialog {
-        lines.push(Line::from(word(format!("Cancel {}?", job.short()), Tone::Strong)));
-        lines.push(yes_or_no());
+    if model.ui.dialog.is_some() {
+        lines.extend(dialogs::plain(ctx));
     } else if let Some(toast) = &model.ui.toast {
         lines.push(Line::from(word(toast.text.as_str(), toast.tone)));
     }
@@ -419,14 +382,14 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         match &model.ui.view {
             View::Fleet => lines.extend(fleet::plain(ctx)),
             View::Hive(hive, tab) => lines.extend(hive::plain(ctx, hive, *tab)),
-            View::Workers => lines.extend(workers::plain(ctx, None)),
+            View::Workers => lines.extend(workers::plain(ctx)),
             View::Worker(worker) => lines.extend(workers::plain_one(ctx, worker)),
-            View::Devices => lines.extend(devices::plain(ctx, None)),
+            View::Devices => lines.extend(devices::plain(ctx)),
             View::Device(hive, device) => {
                 lines.extend(devices::plain_one(ctx, hive, device, area.width));
             }
             View::Models => lines.extend(models::plain(ctx, None)),
-            View::Jobs => lines.extend(jobs::plain(ctx, None)),
+            View::Jobs => lines.extend(jobs::plain(ctx)),
             View::Job(job) => lines.extend(jobs::plain_one(ctx, job)),
             View::Infer => lines.extend(infer::plain(ctx)),
             View::Queen => lines.extend(queen::plain(ctx)),
@@ -479,5 +442,7 @@ fn plain_list<'a, K: Ord>(
         .collect()
 }
 
+#[cfg(test)]
+mod dialog_tests;
 #[cfg(test)]
 mod tests;

@@ -43,31 +43,38 @@ fn pace(rate: f64) -> String {
 /// long still; or since when nothing comes.
 fn progress<'a>(ctx: &Ctx<'_>, progress: &Progress, job: Option<&JobRecord>) -> Line<'a> {
     let mut spans = Vec::new();
-    let size = |amount: u64| bytes(Some(amount));
-    match (progress.fraction(), progress.total) {
-        (Some(fraction), Some(total)) => {
-            spans.extend(meter(Some(fraction * 100.0), 8));
-            spans.push(Span::raw(format!("  {}/{}", size(progress.done), size(total))));
-        }
-        _ => spans.push(Span::raw(size(progress.done))),
+    if let Some(fraction) = progress.fraction() {
+        spans.extend(meter(Some(fraction * 100.0), 8));
+        spans.push(Span::raw("  "));
     }
-    let Some(job) = job else { return Line::from(spans) };
+    let done = bytes(Some(progress.done));
+    let amount = Span::raw(match progress.total {
+        Some(total) => format!("{done}/{}", bytes(Some(total))),
+        None => done,
+    });
+    let Some(job) = job else {
+        spans.push(amount);
+        return Line::from(spans);
+    };
+    // The amounts last: they are what can be cut off.
     let since = ctx.model.models.progressed(&job.id);
     if let Some(since) = since {
         ctx.changes_at(since + STALLED);
         if ctx.now.monotonic >= since + STALLED {
             let since = ctx.elapsed(since);
-            spans.push(word(format!("  stalled {since}"), Tone::Warn));
+            spans.push(word(format!("stalled {since}  "), Tone::Warn));
+            spans.push(amount);
             return Line::from(spans);
         }
     }
     if let Some(rate) = progress.rate {
-        spans.push(Span::raw(format!("  {}", pace(rate))));
+        spans.push(Span::raw(format!("{}  ", pace(rate))));
     }
     if let Some(eta) = progress.eta_s.and_then(|it| std::time::Duration::try_from_secs_f64(it).ok())
     {
-        spans.push(word(format!("  eta {}", span(eta)), Tone::Quiet));
+        spans.push(word(format!("eta {}  ", span(eta)), Tone::Quiet));
     }
+    spans.push(amount);
     Line::from(spans)
 }
 
@@ -138,8 +145,8 @@ fn shortcoming<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
 
 fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
     let model = ctx.model;
-    let all = model.models.rows(&model.fleet);
-    let rows = all.iter().filter(|(key, _)| of.is_none_or(|hive| *hive == key.1));
+    let all = model.models.rows(&model.fleet, of);
+    let rows = all.iter();
     let total = rows.clone().count();
     let at = model.ui.models.id().and_then(|id| rows.clone().position(|(key, _)| key == id));
     let mut panel = Panel::new(format!("Models  {total}")).focused(true).right(standing(ctx));
@@ -190,7 +197,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
 
 fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let rows = model.models.rows(&model.fleet);
+    let rows = model.models.rows(&model.fleet, None);
     let Some((id, hive)) = model.ui.models.id().filter(|key| rows.contains_key(key)) else {
         Panel::new("No model selected").draw(area, buffer);
         return;
@@ -268,10 +275,9 @@ pub(super) fn downloads<'a>(ctx: &Ctx<'_>, hive: &HiveId) -> Vec<Line<'a>> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&HiveId>) -> Vec<Line<'a>> {
-    let all = ctx.model.models.rows(&ctx.model.fleet);
+    let all = ctx.model.models.rows(&ctx.model.fleet, of);
     let rows: Vec<_> = all
         .into_iter()
-        .filter(|(key, _)| of.is_none_or(|hive| *hive == key.1))
         .map(|(key, row)| {
             let (sign, tone) = model_sign(row.state());
             let mut spans = vec![

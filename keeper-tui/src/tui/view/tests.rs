@@ -21,7 +21,7 @@ fn draw(stage: &Stage) -> (Buffer, Option<Duration>) {
 }
 
 /// The screen as text, one line per row.
-fn text(stage: &Stage) -> String {
+pub(super) fn text(stage: &Stage) -> String {
     let (buffer, _) = draw(stage);
     let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
     let rows = rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>());

@@ -1,7 +1,7 @@
 //! Workers: what they run, on what, and how much they have to do.
 
 use protocol::{
-    HiveId, WorkerId,
+    WorkerId,
     fleet::{WorkerRecord, WorkerState},
 };
 use ratatui::{
@@ -18,8 +18,9 @@ use super::{
     with_detail,
 };
 use crate::tui::{
-    state::{Pane, reading::Reading},
+    state::{Pane, lists::ListName, reading::Reading},
     theme::Tone,
+    update::lists::title,
 };
 
 const COLUMNS: [Column; 10] = [
@@ -73,13 +74,8 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer, None);
-}
-
-/// Draws the workers of one machine or of all, and the selected one.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
     let (list, below) = with_detail(area, 12, 9);
-    table(ctx, list, buffer, of);
+    table(ctx, list, buffer);
     let Some(below) = below else { return };
     match ctx.model.ui.workers.id().and_then(|id| ctx.model.fleet.workers.get(id)) {
         Some(worker) => detail(ctx, below, buffer, worker),
@@ -112,13 +108,12 @@ pub(super) fn draw_one(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &Work
     lines::framed(ctx, said_area, buffer, Reading::Worker, panel, None);
 }
 
-fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let all = model.fleet.workers.iter();
-    let rows = all.filter(|(_, it)| of.is_none_or(|hive| *hive == it.hive_id));
+    let rows = model.ui.workers.shown(&model.fleet.workers);
     let total = rows.clone().count();
     let at = model.ui.workers.id().and_then(|id| rows.clone().position(|(key, _)| key == id));
-    let mut panel = Panel::new(format!("Workers  {total}")).focused(true);
+    let mut panel = Panel::new(title(model, ListName::Workers, "Workers")).focused(true);
     if let Some(at) = at {
         panel = panel.bottom_right(format!("{}/{total}", at + 1));
     }
@@ -244,10 +239,8 @@ pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
 }
 
 /// The view without frames.
-pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&'a HiveId>) -> Vec<Line<'a>> {
-    let all = ctx.model.fleet.workers.iter();
-    let rows = all.filter(move |(_, it)| of.is_none_or(|hive| *hive == it.hive_id));
-    let rows = rows.map(|(id, worker)| {
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers).map(|(id, worker)| {
         let (sign, tone) = worker_sign(worker.state);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),

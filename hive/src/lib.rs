@@ -16,3 +16,4 @@ mod workers;
 pub use direct::Direct;
 pub use models::{CatalogError, HubConfig};
 pub use server::{KIND, Server, ServerConfig, StartError};
+pub use workers::RestartPolicy;

@@ -30,7 +30,7 @@ use crate::{
     http::{self, Stop},
     models::{CatalogError, HubConfig, Models},
     operations::Hive,
-    workers::{Launcher, Workers},
+    workers::{Launcher, Means, RestartPolicy, Workers},
 };
 
 /// What the record in the data directory calls this program.
@@ -64,6 +64,10 @@ pub struct ServerConfig {
     pub worker_ports_first: u16,
     /// How long a worker may finish its work when it is told to stop.
     pub worker_drain: Duration,
+    /// When a worker that fell is started again.
+    pub worker_restarts: RestartPolicy,
+    /// The most threads of a worker that does not ask for a number.
+    pub worker_threads_max: Option<u32>,
     /// Which ended jobs are kept.
     pub retention: Retention,
     /// Where models come from and where they are kept.
@@ -84,6 +88,11 @@ impl ServerConfig {
             token,
             worker_ports_first: config.hive.worker_ports_first,
             worker_drain: config.hive.worker_drain,
+            worker_restarts: RestartPolicy {
+                delay_first: config.hive.worker_restart_delay,
+                tries_max: config.hive.worker_restarts_max,
+            },
+            worker_threads_max: config.hive.worker_threads,
             retention: Retention::default(),
             hub,
         })
@@ -197,9 +206,15 @@ impl Server {
             queen_url: config.queen_url,
             ports_first: config.worker_ports_first,
         };
-        let workers =
-            Workers::start(launcher.clone(), config.worker_drain, feed.clone(), background.clone())
-                .await;
+        let means = Means {
+            launcher: launcher.clone(),
+            devices: devices.clone(),
+            policy: config.worker_restarts,
+            threads_max: config.worker_threads_max,
+            drain: config.worker_drain,
+            feed: feed.clone(),
+        };
+        let workers = Workers::start(means, background.clone()).await;
 
         let stop = Stop::default();
         let door = Door::new(config.token.as_ref());

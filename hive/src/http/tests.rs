@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     devices::choice::tests::{cpu, gpu},
     models::{HubConfig, Models},
-    workers::{Workers, launcher},
+    workers::{Means, RestartPolicy, Workers, launcher},
 };
 
 /// A hive without a listener, on devices of our choice.
@@ -30,13 +30,15 @@ impl Bench {
         let launcher = launcher::tests::launcher(directory.path());
         let feed = Feed::new();
         let background = CancellationToken::new();
-        let workers = Workers::start(
-            launcher.clone(),
-            Duration::from_secs(1),
-            feed.clone(),
-            background.clone(),
-        )
-        .await;
+        let means = Means {
+            launcher: launcher.clone(),
+            devices: devices.clone(),
+            policy: RestartPolicy { delay_first: Duration::from_secs(1), tries_max: 5 },
+            threads_max: None,
+            drain: Duration::from_secs(1),
+            feed: feed.clone(),
+        };
+        let workers = Workers::start(means, background.clone()).await;
         let file = directory.path().join("jobs.sqlite");
         let jobs = Jobs::open(&file, "hive", Retention::default(), feed.clone()).await.unwrap();
         let stop = Stop::default();

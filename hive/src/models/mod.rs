@@ -205,17 +205,15 @@ impl Models {
     /// Whether `model` can have a file here; what a request is refused for
     /// before anything is done.
     pub(crate) fn check(&self, model: &ModelRef) -> Result<(), ApiError> {
-        let Some(name) = HubName::of(model) else { return Ok(()) };
-        let rows = lock(&self.inner.catalog).rows().map_err(unusable)?;
-        match record::find(&rows, model) {
-            Ok(_) => Ok(()),
-            // Another tool may have fetched it since.
-            Err(error) => {
-                let found = self.inner.cache.repo(&name.repo);
-                let files = found.iter().flat_map(|it| it.files.iter().map(|it| it.name.as_str()));
-                select::select(&name, files).map(drop).map_err(|_| error)
-            }
+        if HubName::of(model).is_none() {
+            return Ok(());
         }
+        let rows = lock(&self.inner.catalog).rows().map_err(unusable)?;
+        if record::find(&rows, model).is_ok() {
+            return Ok(());
+        }
+        // Another tool may have fetched it since, or the one that was meant.
+        record::find(&self.repaired().map_err(unusable)?, model).map(drop)
     }
 
     fn record(

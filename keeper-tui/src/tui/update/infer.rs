@@ -68,8 +68,8 @@ pub(super) fn type_key(model: &mut Model, key: KeyEvent) {
 /// The next of the models that can be asked.
 pub(super) fn next_model(model: &mut Model) {
     let setting = match model.ui.focus {
-        Pane::Second => crate::tui::state::infer::Setting::SecondModel,
-        _ => crate::tui::state::infer::Setting::Model,
+        Pane::Second => crate::tui::state::sampling::Setting::SecondModel,
+        _ => crate::tui::state::sampling::Setting::Model,
     };
     model.nudge(setting, 1);
 }

@@ -17,8 +17,9 @@ use super::{
 use crate::tui::{
     state::{
         Pane,
-        infer::{Setting, Target, Turn},
+        infer::{Target, Turn},
         reading::Reading,
+        sampling::Setting,
     },
     theme::Tone,
 };

@@ -42,6 +42,11 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         ColorChoice::Always => look.with_colour(),
         ColorChoice::Never => look.without_colour(),
     };
+    let program = options.queen.as_ref().map_or_else(
+        || "rbee-keeper".to_owned(),
+        |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
+    );
+    let copy_file = paths.keeper_dir().join("copied.txt");
     let wrong = |message| Failure::new(Exit::Usage, "theme", message);
     let look = match &config.keeper.theme {
         Some(theme) => look.with_theme(theme).map_err(wrong)?,
@@ -53,11 +58,6 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
     };
     let look = config.keeper.fps.map_or(look, |fps| look.with_fps(fps));
     let read = paths.config_file().display().to_string();
-    let program = options.queen.as_ref().map_or_else(
-        || "rbee-keeper".to_owned(),
-        |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
-    );
-    let copy_file = paths.keeper_dir().join("copied.txt");
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
         async move {

@@ -20,7 +20,7 @@ use super::{
     message::{FeedNews, JobNews, Message},
     state::{Model, Now},
     theme::Theme,
-    update::update,
+    update::{lists, update},
 };
 
 const GIB: u64 = 1 << 30;
@@ -92,7 +92,10 @@ impl Stage {
     }
 
     pub(crate) fn send(&mut self, message: Message) -> Vec<Effect> {
-        update(&mut self.model, message, self.now)
+        let effects = update(&mut self.model, message, self.now);
+        // As before every frame.
+        lists::arrange(&mut self.model, self.now);
+        effects
     }
 
     pub(crate) fn news(&mut self, news: FeedNews) -> Vec<Effect> {

@@ -73,16 +73,8 @@ impl Link {
                 }
             }
         });
-        Self {
-            queen,
-            start_queen,
-            copy_file,
-            messages,
-            feed,
-            followed: BTreeMap::new(),
-            log: None,
-            tasks,
-        }
+        let followed = BTreeMap::new();
+        Self { queen, start_queen, copy_file, messages, feed, followed, log: None, tasks }
     }
 
     /// Does it. What concerns the terminal is not for the link.
@@ -98,6 +90,8 @@ impl Link {
             Effect::Submit { ticket, operation } => self.submit(ticket, operation),
             Effect::Act { ticket, operation } => self.act(ticket, operation),
             Effect::Cancel(job) => self.cancel(job),
+            Effect::StopQueen => self.stop_queen(),
+            Effect::CopyToFile(text) => self.copy_to_file(text),
             Effect::ReadModels => {
                 self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
             }
@@ -115,8 +109,6 @@ impl Link {
                 self.log = Some(self.tasks.spawn(read_log(queen, worker, messages)));
             }
             Effect::LeaveLog => self.leave_log(),
-            Effect::StopQueen => self.stop_queen(),
-            Effect::CopyToFile(text) => self.copy_to_file(text),
             Effect::StartQueen => self.launch(),
             Effect::Retry => self.feed.retry_now(),
             Effect::Copy(_) | Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {

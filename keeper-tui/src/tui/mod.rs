@@ -61,12 +61,12 @@ pub struct Dashboard {
     pub start_queen: StartQueen,
     /// What the terminal can show.
     pub options: Options,
-    /// Where the configuration is that was read.
-    pub config: String,
     /// How command lines begin that reach the same queen.
     pub program: String,
     /// Where what is copied goes that the terminal does not take.
     pub copy_file: PathBuf,
+    /// Where the configuration is that was read.
+    pub config: String,
 }
 
 /// Between frames when only news came; a key is always shown at once.

@@ -45,12 +45,18 @@ pub(crate) enum Action {
     ShowEvents,
     /// The queen.
     ShowQueen,
+    /// The view before this one.
+    LastView,
     /// What is said about the selected machine.
     OpenLog,
     /// The next part of one machine.
     NextTab,
     /// The part before.
     PreviousTab,
+    /// The next pane.
+    NextPane,
+    /// The pane before.
+    PreviousPane,
     /// Look for a word.
     Find,
     /// Only the lines with a word.
@@ -85,16 +91,12 @@ pub(crate) enum Action {
     TypeSetting,
     /// Compare with another answer, or not.
     Compare,
-    /// The next pane.
-    NextPane,
-    /// The pane before.
-    PreviousPane,
     /// This table.
     ToggleHelp,
     /// What this key means for what is selected.
     Do(Slot),
     /// The menu of everything that can be done with it.
-    ActionMenu,
+    ShowActions,
     /// The menu of what can be copied.
     CopyMenu,
     /// The palette.
@@ -117,8 +119,6 @@ pub(crate) enum Action {
     Alerts,
     /// The command lines of what was done.
     Commands,
-    /// The view before this one.
-    LastView,
     /// This answer to the question.
     Choose(char),
     /// As it is typed or chosen.
@@ -162,9 +162,9 @@ impl Action {
             Self::ShowModels => Some("rbee-keeper model list"),
             Self::ShowQueen => Some("rbee-keeper queen status"),
             Self::ShowInfer
-            | Self::Compare
             | Self::Send
             | Self::NextModel
+            | Self::Compare
             | Self::Do(Slot::Ask) => Some("rbee-keeper infer --model MODEL PROMPT"),
             Self::Do(Slot::New) => Some("rbee-keeper worker spawn --model MODEL"),
             Self::Do(Slot::Again) => Some("rbee-keeper worker delete ID && … spawn"),
@@ -183,9 +183,9 @@ impl Action {
             Self::ShowFleet => "fleet",
             Self::ShowWorkers => "workers",
             Self::ShowDevices => "gpus",
-            Self::ShowModels => "models",
             Self::ShowJobs => "jobs",
             Self::ShowInfer => "infer",
+            Self::ShowModels => "models",
             Self::ShowEvents => "events",
             Self::ShowQueen => "queen",
             Self::Find => "find",
@@ -198,7 +198,7 @@ impl Action {
             Self::Page => "pager",
             Self::Compare => "compare",
             Self::ToggleHelp => "help",
-            Self::ActionMenu => "actions",
+            Self::ShowActions => "actions",
             Self::CopyMenu => "copy",
             Self::Filter => "filter",
             Self::SortMenu => "sort",

@@ -40,10 +40,10 @@ pub(crate) enum Context {
     Word,
     /// Text is read.
     Reading,
-    /// One machine.
-    Hive,
     /// A list whose rows can be opened.
     Rows,
+    /// One machine.
+    Hive,
     /// What everybody says.
     Events,
     /// How an answer is to be made.
@@ -54,10 +54,6 @@ pub(crate) enum Context {
     Move,
     /// The view `fleet`.
     Fleet,
-    /// The view `jobs`.
-    Jobs,
-    /// One job is open.
-    Job,
     /// The view `infer`, outside the prompt.
     Infer,
     /// Something is there that actions are aimed at.
@@ -86,15 +82,13 @@ impl Context {
             Self::Prompt => "Typing a prompt",
             Self::Word => "Typing a word",
             Self::Reading => "Reading",
-            Self::Hive => "One machine",
             Self::Rows => "In a list",
+            Self::Hive => "One machine",
             Self::Events => "events",
             Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
             Self::Move => "Moving",
             Self::Fleet => "fleet",
-            Self::Jobs => "jobs",
-            Self::Job => "One job",
             Self::Infer => "infer",
             Self::Target => "The selection, or all that is marked",
             Self::List => "Tables",
@@ -225,20 +219,18 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         View::Fleet => {}
         View::Hive(_, HiveTab::Overview | HiveTab::Log) => contexts.push(Context::Hive),
         View::Hive(..) => contexts.extend([Context::Hive, Context::Rows]),
-        View::Workers | View::Devices | View::Device(..) | View::Models => {
+        View::Workers | View::Devices | View::Device(..) | View::Models | View::Jobs => {
             contexts.push(Context::Rows);
         }
-        View::Jobs => contexts.extend([Context::Rows, Context::Jobs]),
-        View::Job(_) => contexts.push(Context::Job),
         View::Infer => contexts.push(Context::Infer),
         View::Events => contexts.push(Context::Events),
-        View::Worker(_) | View::Queen => {}
-    }
-    if model.reading().is_some() {
-        contexts.push(Context::Reading);
+        View::Worker(_) | View::Job(_) | View::Queen => {}
     }
     if !model.targets().is_empty() {
         contexts.push(Context::Target);
+    }
+    if model.reading().is_some() {
+        contexts.push(Context::Reading);
     }
     if model.list_in_view().is_some() {
         contexts.push(Context::List);

@@ -7,8 +7,8 @@ use crate::tui::actions::Slot;
 
 const ESC: Key = Key::code(KeyCode::Esc);
 const ENTER: Key = Key::code(KeyCode::Enter);
-const DEEPER: &[Key] = &[ENTER, Key::char('l'), Key::code(KeyCode::Right)];
 const OPEN: &[Key] = &[ENTER, Key::code(KeyCode::Right)];
+const DEEPER: &[Key] = &[ENTER, Key::char('l'), Key::code(KeyCode::Right)];
 const DOWN: &[Key] = &[Key::code(KeyCode::Down)];
 const UP: &[Key] = &[Key::code(KeyCode::Up)];
 const DOWN_OR_J: &[Key] = &[Key::char('j'), Key::code(KeyCode::Down)];
@@ -146,7 +146,13 @@ pub(crate) static KEYMAP: &[Binding] = &[
         "start a queen here",
         "start a queen on this machine",
     ),
-    bind(Context::Target, &[Key::char('a')], Action::ActionMenu, "actions", "all that can be done"),
+    bind(
+        Context::Target,
+        &[Key::char('a')],
+        Action::ShowActions,
+        "actions",
+        "all that can be done",
+    ),
     bind(Context::Target, &[Key::char('+')], Action::Do(Slot::New), "", "start a worker here"),
     bind(Context::Target, &[Key::char('i')], Action::Do(Slot::Ask), "", "ask it something"),
     bind(

@@ -13,7 +13,7 @@ use std::{
 use protocol::{JobId, Timestamp, operation::Operation};
 
 use crate::tui::{
-    actions::{Step, Verb},
+    actions::{Kind, Step, Verb},
     theme::Tone,
 };
 
@@ -73,6 +73,8 @@ impl RunState {
 pub(crate) struct Deed {
     /// What is done.
     pub(crate) verb: Verb,
+    /// To what.
+    pub(crate) kind: Kind,
     /// One run for each target.
     pub(crate) runs: Vec<Run>,
     /// Since when.

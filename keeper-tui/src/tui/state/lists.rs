@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::{DeviceId, HiveId, JobId, WorkerId};
+use protocol::{DeviceId, HiveId, JobId, ModelRef, WorkerId};
 
 use super::{HiveTab, Model, Pane, View, selection::Sort};
 use crate::tui::actions::Target;
@@ -17,13 +17,16 @@ pub(crate) enum ListName {
     Workers,
     /// Devices.
     Devices,
+    /// Models on disk.
+    Models,
     /// Jobs.
     Jobs,
 }
 
 impl ListName {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Hives, Self::Workers, Self::Devices, Self::Jobs];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Hives, Self::Workers, Self::Devices, Self::Models, Self::Jobs];
 }
 
 /// Does the same with whichever table it is: its selection, and its records.
@@ -40,6 +43,11 @@ macro_rules! with_list {
             }
             $crate::tui::state::lists::ListName::Devices => {
                 let ($selection, $records) = (&mut $model.ui.devices, &$model.fleet.devices);
+                $body
+            }
+            $crate::tui::state::lists::ListName::Models => {
+                let listed = $model.models.listed(&$model.fleet);
+                let ($selection, $records) = (&mut $model.ui.models, &listed);
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {
@@ -63,6 +71,11 @@ macro_rules! read_list {
             }
             $crate::tui::state::lists::ListName::Devices => {
                 let ($selection, $records) = (&$model.ui.devices, &$model.fleet.devices);
+                $body
+            }
+            $crate::tui::state::lists::ListName::Models => {
+                let listed = $model.models.listed(&$model.fleet);
+                let ($selection, $records) = (&$model.ui.models, &listed);
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {
@@ -98,6 +111,12 @@ impl ToTarget for (HiveId, DeviceId) {
     }
 }
 
+impl ToTarget for (ModelRef, HiveId) {
+    fn to_target(&self) -> Target {
+        Target::Model(self.1.clone(), self.0.clone())
+    }
+}
+
 impl ToTarget for JobId {
     fn to_target(&self) -> Target {
         Target::Job(self.clone())
@@ -117,6 +136,8 @@ pub(crate) enum Undo {
     Workers(BTreeSet<WorkerId>),
     /// Marks on devices.
     Devices(BTreeSet<(HiveId, DeviceId)>),
+    /// Marks on models.
+    Models(BTreeSet<(ModelRef, HiveId)>),
     /// Marks on jobs.
     Jobs(BTreeSet<JobId>),
 }
@@ -124,22 +145,34 @@ pub(crate) enum Undo {
 impl Model {
     /// The table that keys are aimed at.
     pub(crate) fn list_in_view(&self) -> Option<ListName> {
-        if !self.is_known || self.ui.focus != Pane::List {
-            return None;
-        }
+        let is_aimed = self.is_known && self.ui.focus == Pane::List;
+        if is_aimed { self.list_on_screen() } else { None }
+    }
+
+    fn list_on_screen(&self) -> Option<ListName> {
         match &self.ui.view {
             View::Fleet => Some(ListName::Hives),
             View::Workers | View::Hive(_, HiveTab::Workers) => Some(ListName::Workers),
             View::Devices | View::Hive(_, HiveTab::Devices) => Some(ListName::Devices),
+            View::Models | View::Hive(_, HiveTab::Models) => Some(ListName::Models),
             View::Jobs | View::Hive(_, HiveTab::Jobs) => Some(ListName::Jobs),
-            _ => None,
+            View::Hive(_, HiveTab::Overview | HiveTab::Log)
+            | View::Worker(_)
+            | View::Device(..)
+            | View::Job(_)
+            | View::Infer
+            | View::Events
+            | View::Queen => None,
         }
     }
 
     /// What actions are aimed at: what is marked, or else what is selected, or
-    /// the job that is open.
+    /// what is open.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        if let Some(name) = self.list_in_view() {
+        if !self.is_known {
+            return Vec::new();
+        }
+        if let Some(name) = self.list_on_screen() {
             return read_list!(self, name, |list, records| {
                 // In the order they are shown; marks that a filter hides stay aimed at.
                 if list.marks.is_empty() {
@@ -153,17 +186,13 @@ impl Model {
                 }
             });
         }
-        let target = match &self.ui.view {
-            View::Models | View::Hive(_, HiveTab::Models) => {
-                let model = self.ui.models.id();
-                model.map(|(model, hive)| Target::Model(hive.clone(), model.clone()))
-            }
+        let one = match &self.ui.view {
             View::Hive(hive, _) => Some(Target::Hive(hive.clone())),
             View::Worker(worker) => Some(Target::Worker(worker.clone())),
             View::Device(hive, device) => Some(Target::Device(hive.clone(), device.clone())),
             View::Queen => Some(Target::Queen),
             _ => self.job_in_view().cloned().map(Target::Job),
         };
-        target.into_iter().collect()
+        one.into_iter().collect()
     }
 }

@@ -97,8 +97,6 @@ pub(crate) struct Ui {
     pub(crate) help: Option<u16>,
     /// How far the help can be scrolled, as it was last drawn.
     pub(crate) help_max: Cell<u16>,
-    /// The view before this one.
-    pub(crate) last_view: Option<View>,
     /// Until then rows stay in their places.
     pub(crate) held_until: Duration,
     /// What `z` brings back, the newest last.
@@ -129,6 +127,8 @@ pub(crate) struct Ui {
     pub(crate) full: bool,
     /// The views one came through, the nearest last.
     pub(crate) trail: Vec<View>,
+    /// The view before this one.
+    pub(crate) last_view: Option<View>,
     /// Failed jobs that were looked at and need no attention any more.
     pub(crate) read: BTreeSet<JobId>,
 }
@@ -141,7 +141,6 @@ impl Default for Ui {
             focus: Pane::List,
             help: None,
             help_max: Cell::new(0),
-            last_view: None,
             held_until: Duration::ZERO,
             undo: Vec::new(),
             palette_history: Vec::new(),
@@ -157,6 +156,7 @@ impl Default for Ui {
             ask: None,
             full: false,
             trail: Vec::new(),
+            last_view: None,
             read: BTreeSet::new(),
         }
     }

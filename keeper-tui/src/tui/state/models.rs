@@ -133,27 +133,55 @@ impl Models {
     }
 
     /// The models with what their downloads say by now, in their order.
-    /// Of one machine, or of all.
-    pub(crate) fn rows<'a>(
-        &'a self,
-        fleet: &'a Fleet,
-        of: Option<&HiveId>,
-    ) -> BTreeMap<(ModelRef, HiveId), Row<'a>> {
-        let is_asked_for = |hive: &HiveId| of.is_none_or(|of| of == hive);
-        let records = self.records.iter().filter(|(key, _)| is_asked_for(&key.1));
+    pub(crate) fn rows<'a>(&'a self, fleet: &'a Fleet) -> BTreeMap<(ModelRef, HiveId), Row<'a>> {
+        let records = self.records.iter();
         let mut rows: BTreeMap<_, _> = records
             .map(|(key, record)| (key.clone(), Row { record: Some(record), download: None }))
             .collect();
         for job in fleet.jobs.values().filter(|it| is_download(it)) {
-            if let (Some(model), Some(hive)) = (&job.model, &job.hive_id)
-                && is_asked_for(hive)
-            {
+            if let (Some(model), Some(hive)) = (&job.model, &job.hive_id) {
                 let row = rows.entry((model.clone(), hive.clone()));
                 row.or_insert(Row { record: None, download: None }).download = Some(job);
             }
         }
         rows
     }
+
+    /// The same as records of their own, for filtering and sorting.
+    pub(crate) fn listed(&self, fleet: &Fleet) -> BTreeMap<(ModelRef, HiveId), Listed> {
+        let list = |((model, hive), row): ((ModelRef, HiveId), Row<'_>)| {
+            let record = row.record;
+            let listed = Listed {
+                model: model.clone(),
+                hive: hive.clone(),
+                state: row.state(),
+                bytes: record.map(|it| it.bytes),
+                quantisation: record.and_then(|it| it.quantisation.clone()),
+                context_length: record
+                    .and_then(|it| it.context_length)
+                    .and_then(|tokens| u32::try_from(tokens).ok()),
+            };
+            ((model, hive), listed)
+        };
+        self.rows(fleet).into_iter().map(list).collect()
+    }
+}
+
+/// What a model can be filtered and sorted by.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    /// What it is called.
+    pub(crate) model: ModelRef,
+    /// The machine.
+    pub(crate) hive: HiveId,
+    /// Where it stands.
+    pub(crate) state: ModelState,
+    /// Its size.
+    pub(crate) bytes: Option<u64>,
+    /// How its weights are stored.
+    pub(crate) quantisation: Option<String>,
+    /// Tokens it was made to hold.
+    pub(crate) context_length: Option<u32>,
 }
 
 /// Whether a job fetches a model at this moment.

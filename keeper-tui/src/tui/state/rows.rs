@@ -8,6 +8,8 @@ use protocol::{
     job::JobRecord,
 };
 
+use super::models::Listed;
+
 /// What stands in one column of one row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell<'a> {
@@ -50,8 +52,8 @@ pub(crate) trait Row: Sized + 'static {
     /// Its columns.
     const FIELDS: &'static [Field<Self>];
 
-    /// Whether it belongs to this machine.
-    fn is_on(&self, hive: &HiveId) -> bool;
+    /// The machine it is on.
+    fn hive(&self) -> Option<&HiveId>;
 }
 
 fn text(text: &str) -> Cell<'_> {
@@ -89,8 +91,8 @@ impl Row for HiveRecord {
         Field { name: "seen", letter: 'e', cell: |it| time(it.last_seen_at) },
     ];
 
-    fn is_on(&self, hive: &HiveId) -> bool {
-        self.id == *hive
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.id)
     }
 }
 
@@ -108,8 +110,8 @@ impl Row for WorkerRecord {
         Field { name: "started", letter: 'u', cell: |it| time(it.started_at) },
     ];
 
-    fn is_on(&self, hive: &HiveId) -> bool {
-        self.hive_id == *hive
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive_id)
     }
 }
 
@@ -125,8 +127,23 @@ impl Row for DeviceRecord {
         Field { name: "power", letter: 'p', cell: |it| figure(it.power_watts) },
     ];
 
-    fn is_on(&self, hive: &HiveId) -> bool {
-        self.hive_id == *hive
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive_id)
+    }
+}
+
+impl Row for Listed {
+    const FIELDS: &'static [Field<Self>] = &[
+        Field { name: "model", letter: 'n', cell: |it| text(it.model.as_str()) },
+        Field { name: "hive", letter: 'v', cell: |it| text(it.hive.as_str()) },
+        Field { name: "state", letter: 's', cell: |it| text(it.state.as_str()) },
+        Field { name: "size", letter: 'e', cell: |it| gib(it.bytes) },
+        Field { name: "quant", letter: 'u', cell: |it| maybe(it.quantisation.as_deref()) },
+        Field { name: "context", letter: 'c', cell: |it| figure(it.context_length) },
+    ];
+
+    fn hive(&self) -> Option<&HiveId> {
+        Some(&self.hive)
     }
 }
 
@@ -159,8 +176,8 @@ impl Row for JobRecord {
         Field { name: "ended", letter: 'e', cell: |it| time(it.ended_at) },
     ];
 
-    fn is_on(&self, hive: &HiveId) -> bool {
-        self.hive_id.as_ref() == Some(hive)
+    fn hive(&self) -> Option<&HiveId> {
+        self.hive_id.as_ref()
     }
 }
 
@@ -188,5 +205,6 @@ mod tests {
         check::<WorkerRecord>();
         check::<DeviceRecord>();
         check::<JobRecord>();
+        check::<Listed>();
     }
 }

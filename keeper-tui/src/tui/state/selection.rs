@@ -41,7 +41,7 @@ pub(crate) struct Selection<K> {
     pub(crate) range: Option<K>,
     /// The filter as it was typed.
     pub(crate) filter: String,
-    /// Only what is on this machine is shown.
+    /// Only what is on this machine is listed.
     pub(crate) scope: Option<HiveId>,
     /// What it is sorted by; `None` is the order of the ids.
     pub(crate) sort: Option<Sort>,
@@ -107,24 +107,16 @@ impl<K: Ord + Clone> Selection<K> {
         arranged.chain(forward.into_iter().flatten()).chain(backward.into_iter().flatten())
     }
 
-    /// Shows only what is on this machine, or everything again. What is marked
-    /// is not marked any more: it may not be on the screen.
-    pub(crate) fn narrow<V: Row>(&mut self, list: &BTreeMap<K, V>, scope: Option<&HiveId>) {
-        if self.scope.as_ref() != scope {
-            self.scope = scope.cloned();
-            self.marks.clear();
-            self.range = None;
-            self.is_stale = true;
-            self.arrange(list, false);
-        }
+    fn is_listed<V: Row>(&self, row: &V) -> bool {
+        self.scope.as_ref().is_none_or(|scope| row.hive() == Some(scope))
     }
 
-    /// How many there are, whatever the filter hides.
+    /// How many there are without the filter.
     pub(crate) fn total<V: Row>(&self, list: &BTreeMap<K, V>) -> usize {
-        match &self.scope {
-            None => list.len(),
-            Some(hive) => list.values().filter(|row| row.is_on(hive)).count(),
+        if self.scope.is_none() {
+            return list.len();
         }
+        list.values().filter(|row| self.is_listed(*row)).count()
     }
 
     /// What has to be done again at the next [`arrange`](Self::arrange).
@@ -154,12 +146,11 @@ impl<K: Ord + Clone> Selection<K> {
         let mut matcher = matcher();
         let mut accepted: Vec<(&K, &V)> =
             if self.newest_first { list.iter().rev().collect() } else { list.iter().collect() };
-        accepted.retain(|(_, row)| {
-            self.scope.as_ref().is_none_or(|hive| row.is_on(hive))
-                && filter.accepts(*row, &mut matcher)
-        });
-        let nothing = accepted.is_empty() && !filter.is_empty();
-        self.no_match = nothing.then(|| no_match(&self.filter, list));
+        accepted.retain(|(_, row)| self.is_listed(*row));
+        let total = accepted.len();
+        accepted.retain(|(_, row)| filter.accepts(*row, &mut matcher));
+        let is_hidden = accepted.is_empty() && !filter.is_empty();
+        self.no_match = is_hidden.then(|| no_match(&self.filter, total, list));
         match (&self.order, self.sort) {
             (Some(before), _) if held => {
                 let places: BTreeMap<&K, usize> =
@@ -253,8 +244,8 @@ impl<K: Ord + Clone> Selection<K> {
 }
 
 /// Says so, and what may have been meant.
-fn no_match<K, V: Row>(filter: &str, list: &BTreeMap<K, V>) -> String {
-    let mut text = format!("0 of {} match `{}`.", list.len(), one_line(filter));
+fn no_match<K, V: Row>(filter: &str, total: usize, list: &BTreeMap<K, V>) -> String {
+    let mut text = format!("0 of {total} match `{}`.", one_line(filter));
     let words: BTreeSet<String> = list
         .values()
         .take(SUGGEST_ROWS)

@@ -340,3 +340,44 @@ fn a_retry_asks_for_exactly_the_same() {
     });
     assert_eq!(again, Some(first));
 }
+
+#[test]
+fn what_ended_while_the_question_stood_there_is_neither_done_nor_a_failure() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("5jx");
+    stage.feed(FeedEvent::Job(Change::from(job("job-00007f3c", "infer", JobState::Done, 7))));
+    assert_eq!(stage.type_keys("y"), []);
+    assert_eq!(toast(&stage), "Not now: 007f3c is over already");
+    assert!(stage.model.deeds.commands.is_empty(), "nothing was done");
+    assert!(stage.model.deeds.alerts.is_empty(), "nothing went wrong");
+}
+
+#[test]
+fn one_machine_lists_and_marks_only_what_is_on_it() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("2*1jj");
+    stage.key(KeyCode::Enter);
+    stage.type_keys("]");
+    assert_eq!(shown(&stage), ["wk-02", "wk-03"]);
+    assert!(stage.model.ui.workers.marks.is_empty(), "no mark is out of sight");
+    stage.type_keys("*");
+    assert_eq!(stage.model.ui.workers.marks.len(), 2);
+    assert_eq!(lists::filtered(&stage.model, ListName::Workers), Ok((2, 2)));
+    stage.feed(FeedEvent::Worker(Change::from(worker("wk-04", "gpu-2", WorkerState::Ready))));
+    stage.feed(FeedEvent::Worker(Change::from(worker("wk-05", "gpu-1", WorkerState::Ready))));
+    assert_eq!(shown(&stage), ["wk-02", "wk-03", "wk-05"]);
+    stage.type_keys("2");
+    assert_eq!(shown(&stage).len(), 6);
+}
+
+#[test]
+fn a_kill_cuts_what_runs_when_the_answer_is_given() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("2x");
+    let newer = job("job-0000b002", "infer", JobState::Running, 0);
+    stage.feed(FeedEvent::Job(Change::from(newer)));
+    let effects = stage.type_keys("s");
+    assert_eq!(effects, [Effect::Cancel(id("job-00007f3c"))]);
+    let effects = stage.send(Message::Cancelled { job: id("job-00007f3c"), result: Ok(()) });
+    assert_eq!(effects, [Effect::Cancel(id("job-0000b002"))]);
+}

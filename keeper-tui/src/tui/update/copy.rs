@@ -84,7 +84,9 @@ fn json(model: &Model, target: &Target) -> Value {
         Target::Device(hive, id) => {
             serde_json::to_value(fleet.devices.get(&(hive.clone(), id.clone())))
         }
-        Target::Model(hive, id) => Ok(serde_json::json!({ "hive_id": hive, "id": id })),
+        Target::Model(hive, id) => {
+            serde_json::to_value(model.models.records.get(&(id.clone(), hive.clone())))
+        }
         Target::Job(id) => serde_json::to_value(fleet.jobs.get(id)),
         Target::Queen => serde_json::to_value(&fleet.queen),
     };
@@ -115,12 +117,14 @@ fn row(model: &Model, target: &Target) -> String {
         Some(cells.collect::<Vec<_>>().join("\t"))
     }
     let fleet = &model.fleet;
+    let listed = model.models.listed(fleet);
     let line = match target {
+        Target::Model(hive, id) => cells(listed.get(&(id.clone(), hive.clone()))),
         Target::Hive(id) => cells(fleet.hives.get(id)),
         Target::Worker(id) => cells(fleet.workers.get(id)),
         Target::Device(hive, id) => cells(fleet.devices.get(&(hive.clone(), id.clone()))),
         Target::Job(id) => cells(fleet.jobs.get(id)),
-        Target::Model(..) | Target::Queen => None,
+        Target::Queen => None,
     };
     line.unwrap_or_else(|| target.to_string())
 }

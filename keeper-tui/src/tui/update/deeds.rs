@@ -2,7 +2,7 @@
 
 use protocol::{JobId, job::JobState, operation::Operation};
 
-use super::{command, show, toast};
+use super::{command, drill, toast};
 use crate::tui::{
     actions::{Kind, Reason, Step, Target, Verb, available, command_line, operation_line, steps},
     effect::Effect,
@@ -47,8 +47,16 @@ pub(super) fn begin(model: &mut Model, verb: Verb, targets: &[Target], now: Now)
             Run { target: target.to_string(), steps: steps.into(), state }
         })
         .collect();
+    // What has become needless while the question stood there is no failure.
+    if runs.iter().all(|run| run.state.is_over()) {
+        let reason = targets.first().map(|target| available(model, verb, target));
+        if let Some(Err(reason)) = reason {
+            toast(model, cannot(&reason), Tone::Quiet, now);
+        }
+        return;
+    }
     let line = command_line(model, verb, targets);
-    push(model, Deed { verb, runs, since: now.monotonic, opens: false }, kind, line, now);
+    push(model, Deed { verb, kind, runs, since: now.monotonic, opens: false }, line, now);
 }
 
 /// Does one operation that was put together elsewhere.
@@ -73,8 +81,8 @@ pub(super) fn begin_operation(
     let line = operation_line(&model.program, &operation);
     let steps = [Step::Submit(operation)].into();
     let runs = vec![Run { target, steps, state: RunState::Waiting }];
-    let deed = Deed { verb, runs, since: now.monotonic, opens };
-    push(model, deed, Kind::Job, line, now);
+    let deed = Deed { verb, kind: Kind::Job, runs, since: now.monotonic, opens };
+    push(model, deed, line, now);
 }
 
 /// One sentence for why it is not done.
@@ -82,7 +90,7 @@ pub(super) fn cannot(reason: &Reason) -> String {
     format!("Not now: {reason}")
 }
 
-fn push(model: &mut Model, deed: Deed, kind: Kind, line: String, now: Now) {
+fn push(model: &mut Model, deed: Deed, line: String, now: Now) {
     if model.deeds.running.len() >= DEEDS_MAX {
         let text = format!("{DEEDS_MAX} actions are under way; wait for one of them to end");
         return toast(model, text, Tone::Warn, now);
@@ -91,7 +99,7 @@ fn push(model: &mut Model, deed: Deed, kind: Kind, line: String, now: Now) {
     let (doing, _) = words(deed.verb);
     let text = match deed.runs.as_slice() {
         [run] => format!("{doing} {}", run.target),
-        runs => format!("{doing} {} {}", runs.len(), kind.words().1),
+        runs => format!("{doing} {} {}", runs.len(), deed.kind.words().1),
     };
     toast(model, text, Tone::Working, now);
     model.deeds.running.push(deed);
@@ -122,7 +130,7 @@ pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, Str
     }
     model.deeds.trim_asked();
     if let Some(job) = open {
-        show(model, View::Job(job), now);
+        drill::deeper(model, View::Job(job), now);
     }
 }
 
@@ -199,10 +207,10 @@ pub(super) fn advance(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
             }
         }
     }
-    let (ended, running) =
+    let (ended, running): (Vec<Deed>, Vec<Deed>) =
         running.into_iter().partition(|deed| deed.runs.iter().all(|run| run.state.is_over()));
     model.deeds.running = running;
-    for deed in Vec::<Deed>::from(ended) {
+    for deed in ended {
         tell(model, &deed, now);
     }
 }
@@ -237,7 +245,7 @@ fn tell(model: &mut Model, deed: &Deed, now: Now) {
     let all = deed.runs.len();
     let (text, tone) = match (deed.runs.as_slice(), failed.as_slice()) {
         ([run], []) => (format!("{} {done} in {took:.1} s", run.target), Tone::Good),
-        (_, []) => (format!("All {all} {done} in {took:.1} s"), Tone::Good),
+        (_, []) => (format!("{all} {} {done} in {took:.1} s", deed.kind.words().1), Tone::Good),
         ([_], [(target, cause), ..]) => (format!("{target} was not {done}: {cause}"), Tone::Bad),
         (_, [(target, cause), rest @ ..]) => {
             let more = match rest.len() {

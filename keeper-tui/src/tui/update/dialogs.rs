@@ -1,6 +1,6 @@
 //! What is in front: opened, moved in, answered.
 
-use super::{command, copy, deeds, keys::edit, lists, palette, show, toast};
+use super::{command, copy, deeds, drill, keys::edit, lists, palette, toast};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
@@ -33,7 +33,7 @@ pub(super) fn slot(model: &mut Model, slot: Slot, now: Now, effects: &mut Vec<Ef
     let Some(kind) = targets.first().map(Target::kind) else { return };
     match actions::rows(kind).find(|row| row.slot == Some(slot)) {
         Some(row) => start(model, row.verb, targets, now, effects),
-        None if slot == Slot::Ask => show(model, View::Infer, now),
+        None if slot == Slot::Ask => drill::jump(model, View::Infer, now),
         None => {
             let text = format!("There is no such action for a {}; a shows all", kind.words().0);
             toast(model, text, Tone::Quiet, now);
@@ -61,10 +61,9 @@ pub(super) fn start(
     match (verb, first) {
         (Verb::Ask, target) => ask(model, &target, now),
         (Verb::Logs, Target::Worker(id)) => {
-            model.ui.workers.select(id);
-            show(model, View::Workers, now);
+            drill::deeper(model, View::Worker(id), now);
         }
-        (Verb::Attach, Target::Job(id)) => show(model, View::Job(id), now),
+        (Verb::Attach, Target::Job(id)) => drill::deeper(model, View::Job(id), now),
         (Verb::Spawn, target) => model.ui.dialog = Some(Dialog::Form(spawn_form(model, &target))),
         (Verb::Download, Target::Hive(hive)) => {
             model.ui.dialog = Some(Dialog::Form(download_form(model, hive)));
@@ -94,19 +93,21 @@ pub(super) fn start(
 }
 
 fn ask(model: &mut Model, target: &Target, now: Now) {
-    let name = match target {
-        Target::Worker(id) => model.fleet.workers.get(id).map(|it| it.model.clone()),
-        Target::Model(_, name) => Some(name.clone()),
-        _ => None,
-    };
-    if let Some(name) = name {
-        model.infer.first.model = name;
-        model.infer.first.worker = match target {
-            Target::Worker(id) => Some(id.clone()),
-            _ => None,
-        };
+    let asked = &mut model.infer.first;
+    match target {
+        Target::Worker(id) => {
+            if let Some(worker) = model.fleet.workers.get(id) {
+                asked.model = worker.model.clone();
+                asked.worker = Some(id.clone());
+            }
+        }
+        Target::Model(_, name) => {
+            asked.model = name.clone();
+            asked.worker = None;
+        }
+        _ => {}
     }
-    show(model, View::Infer, now);
+    drill::jump(model, View::Infer, now);
 }
 
 /// What models are known by name.
@@ -114,7 +115,8 @@ pub(super) fn models(model: &Model) -> Vec<String> {
     let workers = model.fleet.workers.values().map(|it| it.model.to_string());
     let jobs =
         model.fleet.jobs.values().filter_map(|it| it.model.as_ref().map(ToString::to_string));
-    let mut names: Vec<String> = workers.chain(jobs).collect();
+    let on_disk = model.models.records.keys().map(|(id, _)| id.to_string());
+    let mut names: Vec<String> = workers.chain(jobs).chain(on_disk).collect();
     names.sort();
     names.dedup();
     names.insert(0, "demo".to_owned());
@@ -327,13 +329,15 @@ fn commit(model: &mut Model, verb: Verb, targets: &[Target], now: Now, effects: 
 
 /// What was acted on does not stay marked for the next action.
 fn clear_marks(model: &mut Model, targets: &[Target]) {
+    let ui = &mut model.ui;
     for target in targets {
-        match target {
-            Target::Hive(id) => drop(model.ui.hives.marks.remove(id)),
-            Target::Worker(id) => drop(model.ui.workers.marks.remove(id)),
-            Target::Job(id) => drop(model.ui.jobs.marks.remove(id)),
-            Target::Device(..) | Target::Model(..) | Target::Queen => {}
-        }
+        let _was_marked = match target {
+            Target::Hive(id) => ui.hives.marks.remove(id),
+            Target::Worker(id) => ui.workers.marks.remove(id),
+            Target::Job(id) => ui.jobs.marks.remove(id),
+            Target::Model(hive, id) => ui.models.marks.remove(&(id.clone(), hive.clone())),
+            Target::Device(..) | Target::Queen => false,
+        };
     }
 }
 

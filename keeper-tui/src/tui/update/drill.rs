@@ -15,7 +15,7 @@ pub(super) fn jump(model: &mut Model, view: View, now: Now) {
 }
 
 /// Shows a view from within another, which is where back leads.
-fn deeper(model: &mut Model, view: View, now: Now) {
+pub(super) fn deeper(model: &mut Model, view: View, now: Now) {
     let from = model.ui.view.clone();
     if from == view {
         return;
@@ -25,17 +25,6 @@ fn deeper(model: &mut Model, view: View, now: Now) {
         model.ui.trail.remove(0);
     }
     show(model, view, now);
-}
-
-/// Shows a view that something else asks for: one thing from within what is on
-/// the screen, a list in place of it.
-pub(super) fn show_any(model: &mut Model, view: View, now: Now) {
-    match view {
-        View::Job(_) | View::Worker(_) | View::Device(..) | View::Hive(..) => {
-            deeper(model, view, now);
-        }
-        _ => jump(model, view, now),
-    }
 }
 
 /// Puts a view on the screen, with the focus on its first pane.
@@ -50,6 +39,7 @@ fn show(model: &mut Model, view: View, now: Now) {
     }
     model.ui.focus = model.ui.view.panes().first().copied().unwrap_or(Pane::List);
     model.ui.view_since = now.monotonic;
+    lists::narrow(model);
     settle(model);
 }
 
@@ -137,41 +127,23 @@ fn marked_job(model: &Model) -> Option<View> {
     entry.said.job.clone().map(View::Job)
 }
 
-/// Shows in every list only what belongs to the machine on the screen.
-fn settle(model: &mut Model) {
-    let hive = match &model.ui.view {
-        View::Hive(hive, _) => Some(hive.clone()),
-        _ => None,
-    };
-    lists::narrow(model, hive.as_ref());
-    settle_models(model);
-}
-
-/// Keeps the selected model on one that exists and is in its list.
-pub(super) fn settle_models(model: &mut Model) {
-    let of = match &model.ui.view {
-        View::Hive(hive, _) => Some(hive),
-        _ => None,
-    };
-    let rows = model.models.rows(&model.fleet, of);
-    model.ui.models.settle(&rows);
+/// Keeps every selection and every mark on something that exists. The answer
+/// is how many marks were taken away.
+pub(super) fn settle(model: &mut Model) -> usize {
+    let dropped = lists::settle(model);
+    let (fleet, ui) = (&model.fleet, &mut model.ui);
+    ui.read.retain(|job| {
+        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
+    });
+    dropped
 }
 
 /// Moves the selection of the list on the screen.
-pub(super) fn step(model: &mut Model, by: i64, now: Now) {
+pub(super) fn step(model: &mut Model, by: i64) {
+    let Some(name) = model.list_in_view() else { return };
     let before = model.ui.hives.id().cloned();
-    if let Some(name) = model.list_in_view() {
-        with_list!(model, name, |list, records| list.step(records, by));
-        lists::hold(model, now);
-    }
+    with_list!(model, name, |list, records| list.step(records, by));
     if before.as_ref() != model.ui.hives.id() {
         model.ui.windows.on_mut(Reading::Fleet).follow();
     }
-    let of = match &model.ui.view {
-        View::Models => None,
-        View::Hive(hive, HiveTab::Models) => Some(hive),
-        _ => return,
-    };
-    let rows = model.models.rows(&model.fleet, of);
-    model.ui.models.step(&rows, by);
 }

@@ -13,7 +13,7 @@ use crate::{
     text::one_line,
     tui::{
         state::{
-            Model, Now, Toast, View,
+            Model, Now, Toast,
             connection::{Connection, Outage, Wait},
             totals::Totals,
         },
@@ -196,22 +196,15 @@ fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
     }
 }
 
-/// Keeps what is selected, marked and noted on something that exists.
+/// Keeps what is selected and marked on something that exists.
 fn settle(model: &mut Model, now: Now) {
     lists::changed(model);
-    match lists::settle(model) {
+    match drill::settle(model) {
         0 => {}
         1 => toast(model, "What was marked is no more; its mark is gone", Tone::Warn, now),
-        n => toast(
-            model,
-            format!("{n} marks were on what is no more, and are gone"),
-            Tone::Warn,
-            now,
-        ),
+        n => {
+            let text = format!("{n} marks were on what is no more, and are gone");
+            toast(model, text, Tone::Warn, now);
+        }
     }
-    drill::settle_models(model);
-    let (fleet, ui) = (&model.fleet, &mut model.ui);
-    ui.read.retain(|job| {
-        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
-    });
 }

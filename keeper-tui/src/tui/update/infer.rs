@@ -1,8 +1,6 @@
 //! Asking: what is put to whom.
 
-use crossterm::event::{KeyCode, KeyEvent};
-
-use super::{command, keys, toast};
+use super::{command, toast};
 use crate::tui::{
     actions::operation_line,
     effect::Effect,
@@ -40,29 +38,18 @@ pub(super) fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     model.ui.focus = Pane::Text;
     model.ui.view_since = now.monotonic;
     model.infer.remember(&prompt);
-    let program = model.program.clone();
-    let mut lines = Vec::new();
     let mut ticket = model.infer.tickets;
     let sampling = model.infer.sampling.clone();
+    let mut lines = Vec::new();
     for target in model.infer.targets_mut() {
         ticket += 1;
         let operation = sampling.operation(&prompt, target);
-        lines.push(operation_line(&program, &operation));
+        lines.push(operation_line(&model.program, &operation));
         effects.push(Effect::Submit { ticket, operation });
         target.turn = Turn::Sending { ticket, prompt: prompt.clone(), since: now.monotonic };
     }
     model.infer.tickets = ticket;
     lines.into_iter().for_each(|line| command(model, line, now));
-}
-
-/// A key in the prompt. In an empty one, and in one that came from there, up
-/// and down go through what was asked before.
-pub(super) fn type_key(model: &mut Model, key: KeyEvent) {
-    if matches!(key.code, KeyCode::Up | KeyCode::Down) && model.infer.is_recalled() {
-        model.infer.recall(key.code == KeyCode::Up);
-        return;
-    }
-    keys::edit(&mut model.infer.prompt, key, keys::PROMPT_MAX);
 }
 
 /// The next of the models that can be asked.

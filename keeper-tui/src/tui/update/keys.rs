@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{command, copy, dialogs, drill, infer, lists, palette, reading, show, toast};
+use super::{command, copy, dialogs, drill, infer, lists, palette, reading, toast};
 use crate::tui::{
     actions::Slot,
     effect::Effect,
@@ -47,7 +47,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
                     None => reading::type_key(model, key),
                 }
             } else if contexts.contains(&Context::Prompt) {
-                infer::type_key(model, key);
+                type_key(model, key);
             }
         }
     }
@@ -69,6 +69,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::OpenLog => drill::open_log(model, now),
         Action::NextTab => drill::turn_tab(model, 1, now),
         Action::PreviousTab => drill::turn_tab(model, -1, now),
+        Action::LastView => drill::last(model, now),
         Action::Escape => {
             if !reading::back_out(model) && !lists::clear_one(model) {
                 drill::back(model, now);
@@ -81,14 +82,14 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
                 effects.push(Effect::Quit);
             }
         }
-        Action::ShowFleet => show(model, View::Fleet, now),
-        Action::ShowWorkers => show(model, View::Workers, now),
-        Action::ShowDevices => show(model, View::Devices, now),
-        Action::ShowModels => show(model, View::Models, now),
-        Action::ShowJobs => show(model, View::Jobs, now),
-        Action::ShowInfer => show(model, View::Infer, now),
-        Action::ShowEvents => show(model, View::Events, now),
-        Action::ShowQueen => show(model, View::Queen, now),
+        Action::ShowFleet => drill::jump(model, View::Fleet, now),
+        Action::ShowWorkers => drill::jump(model, View::Workers, now),
+        Action::ShowDevices => drill::jump(model, View::Devices, now),
+        Action::ShowModels => drill::jump(model, View::Models, now),
+        Action::ShowJobs => drill::jump(model, View::Jobs, now),
+        Action::ShowInfer => drill::jump(model, View::Infer, now),
+        Action::ShowEvents => drill::jump(model, View::Events, now),
+        Action::ShowQueen => drill::jump(model, View::Queen, now),
         Action::TakeWord if model.infer.typed.is_some() => infer::accept(model, now),
         Action::TakeWord => reading::accept(model, now),
         Action::DropWord if model.infer.typed.is_some() => model.infer.typed = None,
@@ -119,7 +120,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         }
         Action::Do(Slot::Stop | Slot::Kill | Slot::Delete) if typed_ahead => {}
         Action::Do(slot) => dialogs::slot(model, slot, now, effects),
-        Action::ActionMenu => dialogs::action_menu(model),
+        Action::ShowActions => dialogs::action_menu(model),
         Action::CopyMenu => copy::menu(model),
         Action::Palette => palette::open(model),
         Action::Filter => lists::type_filter(model),
@@ -133,7 +134,6 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::MarkAll => lists::mark_all(model),
         Action::Alerts => model.ui.dialog = Some(Dialog::Alerts(0)),
         Action::Commands => model.ui.dialog = Some(Dialog::Commands(0)),
-        Action::LastView => drill::last(model, now),
         Action::Choose(key) => dialogs::choose(model, key, now, effects),
         Action::Accept => dialogs::accept(model, now, effects),
         Action::Complete => dialogs::complete(model),
@@ -168,7 +168,8 @@ fn step(model: &mut Model, by: i64, now: Now) {
     } else if let Some(reading) = model.reading() {
         reading::step(model, reading, by);
     } else {
-        drill::step(model, by, now);
+        drill::step(model, by);
+        lists::hold(model, now);
     }
 }
 
@@ -182,14 +183,16 @@ fn page(model: &Model) -> i64 {
     }
     match model.list_in_view() {
         Some(name) => read_list!(model, name, |list, _records| list.page()),
-        None => ui.models.page(),
+        None => ui.jobs.page(),
     }
 }
 
 fn turn(model: &mut Model, by: isize) {
-    let panes = model.ui.view.panes().iter().copied();
-    let panes: Vec<Pane> =
-        panes.filter(|it| *it != Pane::Second || model.infer.second.is_some()).collect();
+    let panes: Vec<Pane> = model.ui.view.panes().to_vec();
+    let panes: Vec<Pane> = panes
+        .into_iter()
+        .filter(|it| *it != Pane::Second || model.infer.second.is_some())
+        .collect();
     let at = panes.iter().position(|pane| *pane == model.ui.focus).unwrap_or(0);
     let next = at.wrapping_add_signed(by).wrapping_add(panes.len()) % panes.len();
     if let Some(pane) = panes.get(next) {
@@ -218,6 +221,16 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
             toast(model, "The queen is connected", Tone::Quiet, now);
         }
     }
+}
+
+/// What the prompt understands besides its bound keys: what was asked before,
+/// and what every text field does.
+fn type_key(model: &mut Model, key: KeyEvent) {
+    if matches!(key.code, KeyCode::Up | KeyCode::Down) && model.infer.is_recalled() {
+        model.infer.recall(key.code == KeyCode::Up);
+        return;
+    }
+    edit(&mut model.infer.prompt, key, PROMPT_MAX);
 }
 
 /// What a text field understands besides its bound keys: text and moving in

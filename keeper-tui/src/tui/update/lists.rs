@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use protocol::HiveId;
-
 use super::toast;
 use crate::{
     text::one_line,
     tui::{
         state::{
-            Model, Now,
+            Model, Now, View,
             dialog::{Dialog, Line},
             filter::Filter,
             lists::{ListName, Undo, read_list, with_list},
@@ -46,6 +44,28 @@ pub(super) fn changed(model: &mut Model) {
     }
 }
 
+/// Lists only what belongs to the view: in one machine's, what is on it.
+pub(super) fn narrow(model: &mut Model) {
+    let scope = match &model.ui.view {
+        View::Hive(hive, _) => Some(hive.clone()),
+        _ => None,
+    };
+    for name in ListName::ALL {
+        // The machines themselves are not listed by machine.
+        let scope = scope.clone().filter(|_| name != ListName::Hives);
+        with_list!(model, name, |list, records| {
+            if list.scope != scope {
+                list.scope = scope;
+                // A mark that is out of sight would be acted on unseen.
+                list.marks.clear();
+                list.range = None;
+                list.changed();
+                list.arrange(records, false);
+            }
+        });
+    }
+}
+
 /// Keeps every selection and every mark on something that exists. The answer
 /// is how many marks were taken away.
 pub(super) fn settle(model: &mut Model) -> usize {
@@ -59,13 +79,6 @@ pub(super) fn settle(model: &mut Model) -> usize {
         });
     }
     dropped
-}
-
-/// Shows only what is on this machine, or everything again.
-pub(super) fn narrow(model: &mut Model, hive: Option<&HiveId>) {
-    for name in [ListName::Workers, ListName::Devices, ListName::Jobs] {
-        with_list!(model, name, |list, records| list.narrow(records, hive));
-    }
 }
 
 /// The cursor was moved.
@@ -88,6 +101,7 @@ fn remember_marks(model: &mut Model, name: ListName) {
         ListName::Hives => Undo::Hives(model.ui.hives.marks.clone()),
         ListName::Workers => Undo::Workers(model.ui.workers.marks.clone()),
         ListName::Devices => Undo::Devices(model.ui.devices.marks.clone()),
+        ListName::Models => Undo::Models(model.ui.models.marks.clone()),
         ListName::Jobs => Undo::Jobs(model.ui.jobs.marks.clone()),
     };
     remember(model, undo);
@@ -117,6 +131,10 @@ pub(super) fn undo(model: &mut Model, now: Now) {
         }
         Undo::Devices(marks) => {
             model.ui.devices.marks = marks;
+            "marks"
+        }
+        Undo::Models(marks) => {
+            model.ui.models.marks = marks;
             "marks"
         }
         Undo::Jobs(marks) => {

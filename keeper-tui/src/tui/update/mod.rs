@@ -50,7 +50,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::Paste(text) => paste(model, &text),
         Message::Resize { width, height } => model.size = (width, height),
-        Message::Tick => {}
+        Message::Tick => lists::arrange(model, now),
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
@@ -61,6 +61,15 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, format!("The queen was not stopped: {cause}"), Tone::Bad, now);
             }
         }
+        Message::CopiedToFile(result) => match result {
+            Ok(path) => toast(
+                model,
+                format!("Too long for the terminal: copied to {path}"),
+                Tone::Good,
+                now,
+            ),
+            Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
+        },
         Message::Models(result) => models_read(model, result, now),
         Message::Build(result) => match result {
             Ok(build) => model.queen.build = Some(build),
@@ -78,15 +87,6 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, cause, Tone::Bad, now);
             }
         }
-        Message::CopiedToFile(result) => match result {
-            Ok(path) => toast(
-                model,
-                format!("Too long for the terminal: copied to {path}"),
-                Tone::Good,
-                now,
-            ),
-            Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
-        },
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
     }
@@ -144,7 +144,8 @@ fn models_read(
         note(model, "models", cause, now);
     }
     model.models.read(result, now.monotonic);
-    drill::settle_models(model);
+    lists::changed(model);
+    drill::settle(model);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
@@ -184,15 +185,10 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 
-/// Shows a view.
-fn show(model: &mut Model, view: View, now: Now) {
-    drill::show_any(model, view, now);
-}
-
 /// Notes the command line of what is done.
 fn command(model: &mut Model, line: String, now: Now) {
     let at = model.queen_time(now);
-    model.queen.note(at, "you", Level::Info, &line);
+    model.queen.note(at, "you", Level::Info, &one_line(&line));
     model.deeds.command(at, line);
 }
 

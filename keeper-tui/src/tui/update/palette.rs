@@ -5,15 +5,12 @@
 //! parser, so a command means the same in both places.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use protocol::{
-    JobId,
-    operation::{
-        HiveOperation, HiveRefreshCapabilities, HiveStart, ModelDelete, ModelDownload, Operation,
-        QueenOperation, WorkerDelete, WorkerSpawn,
-    },
+use protocol::operation::{
+    HiveOperation, HiveRefreshCapabilities, HiveStart, ModelDelete, ModelDownload, Operation,
+    QueenOperation, WorkerDelete, WorkerSpawn,
 };
 
-use super::{deeds, dialogs, keys, show, toast};
+use super::{deeds, dialogs, drill, keys, toast};
 use crate::{
     cli::args::{self, Cli, Command, checked, shell_word},
     text::one_line,
@@ -408,7 +405,7 @@ fn explain(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let useful = lines.take_while(|line| !line.starts_with("Usage:"));
     let joined = useful.collect::<Vec<_>>().join("; ");
-    one_line(joined.trim_start_matches("error: ")).replace("; tip:", "; tip:")
+    one_line(joined.trim_start_matches("error: ")).into_owned()
 }
 
 fn carry_out(model: &mut Model, parsed: Parsed, now: Now, effects: &mut Vec<Effect>) {
@@ -417,7 +414,7 @@ fn carry_out(model: &mut Model, parsed: Parsed, now: Now, effects: &mut Vec<Effe
             deeds::begin_operation(model, verb, operation, opens, now);
         }
         Parsed::Do(verb, targets) => dialogs::start(model, verb, targets, now, effects),
-        Parsed::Show(view) => show(model, view, now),
+        Parsed::Show(view) => drill::jump(model, view, now),
         Parsed::Go(target) => go(model, target, now),
     }
 }
@@ -436,13 +433,13 @@ fn go(model: &mut Model, target: Target, now: Now) {
     match target {
         Target::Hive(id) => {
             model.ui.hives.select(id);
-            show(model, View::Fleet, now);
+            drill::jump(model, View::Fleet, now);
         }
         Target::Worker(id) => {
             model.ui.workers.select(id);
-            show(model, View::Workers, now);
+            drill::jump(model, View::Workers, now);
         }
-        Target::Job(id) => show(model, View::Job(JobId::clone(&id)), now),
+        Target::Job(id) => drill::deeper(model, View::Job(id), now),
         Target::Device(..) | Target::Model(..) | Target::Queen => {}
     }
 }

@@ -253,6 +253,10 @@ fn message() -> impl Strategy<Value = Message> {
         1 => any::<String>().prop_map(Message::Paste),
         1 => (1_u16..300, 1_u16..100).prop_map(|(width, height)| Message::Resize { width, height }),
         1 => (0_u64..3).prop_map(|ticket| Message::Submitted { ticket, result: Ok(stranger()) }),
+        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Ok(stranger()) }),
+        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
+        1 => prop::sample::select(jobs.to_vec())
+            .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
         1 => any::<bool>().prop_map(|is_known| {
             let result = is_known.then(|| (catalogue(), Vec::new()));
             Message::Models(result.ok_or_else(|| "no".to_owned()))
@@ -261,10 +265,6 @@ fn message() -> impl Strategy<Value = Message> {
             worker: id("wk-02"),
             result: Ok(vec![LogLine { source: LogSource::Log, text }]),
         }),
-        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Ok(stranger()) }),
-        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
-        1 => prop::sample::select(jobs.to_vec())
-            .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
         1 => any::<String>().prop_map(Message::StartLine),
         1 => Just(Message::StartEnded(Err("no".to_owned()))),
         1 => Just(Message::Tick),
@@ -277,7 +277,7 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
-    let models = model.models.rows(fleet, None);
+    let models = model.models.rows(fleet);
     assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
     assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));
@@ -313,7 +313,7 @@ proptest! {
         for size in [size, stage.model.size, SIZE, (160, 45), (1, 1)] {
             draw(&stage.model, size, stage.now);
         }
-        for _ in 0..20 {
+        for _ in 0..24 {
             stage.key(KeyCode::Esc);
         }
         let ui = &stage.model.ui;

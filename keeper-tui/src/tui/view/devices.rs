@@ -44,8 +44,8 @@ fn history<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, seconds: usize) -> Span<'a>
     graph(&ctx.history(history, seconds))
 }
 
-/// The devices in their frame; also in the view `fleet`, where nothing is
-/// selected and no key reaches them.
+/// The devices in their frame, of one machine or of all; also in the view
+/// `fleet`, where nothing is selected and no key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.view != View::Fleet && model.ui.focus == Pane::List;
@@ -57,10 +57,11 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let inner = Panel::new(title).focused(focused).draw(area, buffer);
     let nothing = Default::default();
     let selection = if focused { &model.ui.devices } else { &nothing };
+    let rows = selection.shown(&model.fleet.devices);
     Table { columns: &COLUMNS, selection, focused }.draw(
         inner,
         buffer,
-        selection.shown(&model.fleet.devices),
+        rows,
         |device| !model.is_current(&device.hive_id) || device.unavailable.is_some(),
         |device, column| match column {
             0 => Line::from(device.hive_id.as_str()),
@@ -78,8 +79,8 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     );
 }
 
-/// Draws the view.
-pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+/// Draws the view, of one machine or of all.
+pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 12, 9);
     panel(ctx, list, buffer);
     let Some(below) = below else { return };
@@ -87,6 +88,11 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Some(device) => detail(ctx, below, buffer, device),
         None => drop(Panel::new("No device selected").draw(below, buffer)),
     }
+}
+
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    list(ctx, area, buffer);
 }
 
 /// Draws one device.
@@ -187,7 +193,8 @@ pub(super) fn brief<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, width: u16) -> Vec
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.ui.devices.shown(&ctx.model.fleet.devices).map(|(id, device)| {
+    let rows = ctx.model.ui.devices.shown(&ctx.model.fleet.devices);
+    let rows = rows.map(|(id, device)| {
         let mut spans = vec![Span::raw(format!("{} {} ", device.hive_id, device.id))];
         spans.extend(meter(percent(device), 4));
         let memory = memory(device.memory_used_bytes, device.memory_total_bytes);

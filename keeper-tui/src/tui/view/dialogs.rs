@@ -237,6 +237,8 @@ fn consequence<'a>(model: &Model, verb: Verb, target: &Target) -> Line<'a> {
             let streams = jobs_on(model, id).count();
             let known = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
             match (worker.slots_busy, worker.slots_total) {
+                // Its last heartbeat may be older than its newest stream.
+                (Some(0), _) if streams > 0 => {}
                 (Some(0), _) => spans.push(Span::raw("idle")),
                 (None, None) => spans.push(Span::raw(worker.state.as_str().replace('_', " "))),
                 (busy, total) => {

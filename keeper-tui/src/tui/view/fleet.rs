@@ -379,7 +379,7 @@ fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let model = ctx.model;
-    let rows = model.fleet.hives.iter().map(|(id, hive)| {
+    let rows = model.ui.hives.shown(&model.fleet.hives).map(|(id, hive)| {
         let crew = model.totals.crew(id);
         let (sign, state, tone) = condition(model, hive, crew);
         let workers = count(crew.alive, "worker", "workers");

@@ -27,9 +27,9 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &HiveId, 
     bar(row, buffer, tabs(id, tab), Line::default());
     match tab {
         HiveTab::Overview => overview(ctx, rest, buffer, id),
-        HiveTab::Workers => workers::draw(ctx, rest, buffer),
-        HiveTab::Devices => devices::draw(ctx, rest, buffer),
-        HiveTab::Models => models::list(ctx, rest, buffer, Some(id)),
+        HiveTab::Workers => workers::list(ctx, rest, buffer),
+        HiveTab::Devices => devices::list(ctx, rest, buffer),
+        HiveTab::Models => models::list(ctx, rest, buffer),
         HiveTab::Jobs => jobs::panel(ctx, rest, buffer),
         HiveTab::Log => {
             let panel = Panel::new(format!("{id} · narration")).focused(true);
@@ -130,7 +130,7 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>, id: &'a HiveId, tab: HiveTab) -> Vec<Line
         },
         HiveTab::Workers => workers::plain(ctx),
         HiveTab::Devices => devices::plain(ctx),
-        HiveTab::Models => models::plain(ctx, Some(id)),
+        HiveTab::Models => models::plain(ctx),
         HiveTab::Jobs => jobs::plain(ctx),
         HiveTab::Log => Vec::new(),
     });

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::tui::{
     state::{
-        Model, Pane, View, lists::ListName, reading::Reading, rows::Row, selection::Selection,
+        Model, Pane, View, lists::ListName, reading::Reading, selection::Selection,
         streams::JobStream,
     },
     theme::Tone,
@@ -70,13 +70,15 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     panel(ctx, area, buffer);
 }
 
-/// The jobs in their frame; also at the foot of a large view `fleet`, where no
-/// key reaches them.
+/// The jobs of one machine or of all in their frame; also at the foot of a
+/// large view `fleet`, where no key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let is_view = model.ui.view != View::Fleet;
-    let scope = model.ui.jobs.scope.as_ref();
-    let all = || model.fleet.jobs.values().filter(|job| scope.is_none_or(|hive| job.is_on(hive)));
+    let nothing = Selection::newest_first();
+    let selection = if is_view { &model.ui.jobs } else { &nothing };
+    let rows = selection.shown(&model.fleet.jobs);
+    let all = || rows.clone().map(|(_, job)| job);
     let running = all().filter(|it| !it.state.is_ended()).count();
     let failed = all().filter(|it| it.state == JobState::Failed).count();
     let title = if is_view && is_special(model, ListName::Jobs) {
@@ -85,16 +87,14 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         format!("Jobs  {running} running  {failed} failed  {} in all", all().count())
     };
     let inner = Panel::new(title).focused(is_view).draw(area, buffer);
-    if all().next().is_none() && inner.height > 1 {
+    if all().next().is_none() && selection.filter.is_empty() && inner.height > 1 {
         let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
-    let nothing = Selection::newest_first();
-    let selection = if is_view { &model.ui.jobs } else { &nothing };
     Table { columns: &COLUMNS, selection, focused: is_view }.draw(
         inner,
         buffer,
-        selection.shown(&model.fleet.jobs),
+        rows,
         |_| !model.connection.is_live(),
         |job, column| {
             let (sign, tone) = job_sign(job.state);
@@ -258,7 +258,8 @@ pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.ui.jobs.shown(&ctx.model.fleet.jobs).map(|(id, job)| {
+    let rows = ctx.model.ui.jobs.shown(&ctx.model.fleet.jobs);
+    let rows = rows.map(|(id, job)| {
         let (sign, tone) = job_sign(job.state);
         let mut line = Line::from(vec![
             word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),

@@ -110,15 +110,19 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         None => rest,
     };
     draw_body(ctx, body, buffer);
-    match &ctx.model.ui.toast {
-        _ if ctx.model.ui.ask.is_some() => {
-            if let Some(line) = lines::asked(ctx.model) {
-                cut_line(buffer, status.x, status.y, &line, status.width);
-            }
+    let asked = match &ctx.model.ui.dialog {
+        Some(Dialog::Filter(..)) => Some(filter_line(ctx.model)),
+        _ => lines::asked(ctx.model),
+    };
+    let toast = match asked {
+        Some(line) => {
+            cut_line(buffer, status.x, status.y, &line, status.width);
+            draw_footer(ctx, footer_area, buffer);
+            return;
         }
-        _ if matches!(ctx.model.ui.dialog, Some(Dialog::Filter(..))) => {
-            cut_line(buffer, status.x + 1, status.y, &filter_line(ctx.model), status.width - 1);
-        }
+        None => &ctx.model.ui.toast,
+    };
+    match toast {
         Some(toast) => {
             let sign = match toast.tone {
                 Tone::Good => "✓ ",
@@ -388,7 +392,7 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             View::Device(hive, device) => {
                 lines.extend(devices::plain_one(ctx, hive, device, area.width));
             }
-            View::Models => lines.extend(models::plain(ctx, None)),
+            View::Models => lines.extend(models::plain(ctx)),
             View::Jobs => lines.extend(jobs::plain(ctx)),
             View::Job(job) => lines.extend(jobs::plain_one(ctx, job)),
             View::Infer => lines.extend(infer::plain(ctx)),

@@ -19,8 +19,12 @@ use super::{
     with_detail,
 };
 use crate::tui::{
-    state::models::{Reading, Row, STALLED, is_download},
+    state::{
+        lists::ListName,
+        models::{Reading, Row, STALLED, is_download},
+    },
     theme::Tone,
+    update::lists::title,
 };
 
 const COLUMNS: [Column; 8] = [
@@ -43,38 +47,31 @@ fn pace(rate: f64) -> String {
 /// long still; or since when nothing comes.
 fn progress<'a>(ctx: &Ctx<'_>, progress: &Progress, job: Option<&JobRecord>) -> Line<'a> {
     let mut spans = Vec::new();
-    if let Some(fraction) = progress.fraction() {
-        spans.extend(meter(Some(fraction * 100.0), 8));
-        spans.push(Span::raw("  "));
+    let size = |amount: u64| bytes(Some(amount));
+    match (progress.fraction(), progress.total) {
+        (Some(fraction), Some(total)) => {
+            spans.extend(meter(Some(fraction * 100.0), 8));
+            spans.push(Span::raw(format!("  {}/{}", size(progress.done), size(total))));
+        }
+        _ => spans.push(Span::raw(size(progress.done))),
     }
-    let done = bytes(Some(progress.done));
-    let amount = Span::raw(match progress.total {
-        Some(total) => format!("{done}/{}", bytes(Some(total))),
-        None => done,
-    });
-    let Some(job) = job else {
-        spans.push(amount);
-        return Line::from(spans);
-    };
-    // The amounts last: they are what can be cut off.
+    let Some(job) = job else { return Line::from(spans) };
     let since = ctx.model.models.progressed(&job.id);
     if let Some(since) = since {
         ctx.changes_at(since + STALLED);
         if ctx.now.monotonic >= since + STALLED {
             let since = ctx.elapsed(since);
-            spans.push(word(format!("stalled {since}  "), Tone::Warn));
-            spans.push(amount);
+            spans.push(word(format!("  stalled {since}"), Tone::Warn));
             return Line::from(spans);
         }
     }
     if let Some(rate) = progress.rate {
-        spans.push(Span::raw(format!("{}  ", pace(rate))));
+        spans.push(Span::raw(format!("  {}", pace(rate))));
     }
     if let Some(eta) = progress.eta_s.and_then(|it| std::time::Duration::try_from_secs_f64(it).ok())
     {
-        spans.push(word(format!("eta {}  ", span(eta)), Tone::Quiet));
+        spans.push(word(format!("  eta {}", span(eta)), Tone::Quiet));
     }
-    spans.push(amount);
     Line::from(spans)
 }
 
@@ -99,13 +96,13 @@ fn users(ctx: &Ctx<'_>, model: &ModelRef, hive: &HiveId) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer, None);
+    list(ctx, area, buffer);
 }
 
 /// Draws the models of one machine or of all, and the selected one.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 13, 8);
-    table(ctx, list, buffer, of);
+    table(ctx, list, buffer);
     if let Some(below) = below {
         detail(ctx, below, buffer);
     }
@@ -143,13 +140,15 @@ fn shortcoming<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
     }
 }
 
-fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
+fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let all = model.models.rows(&model.fleet, of);
-    let rows = all.iter();
+    let all = model.models.rows(&model.fleet);
+    let listed = model.models.listed(&model.fleet);
+    let rows = model.ui.models.shown(&listed).filter_map(|(key, _)| all.get_key_value(key));
     let total = rows.clone().count();
     let at = model.ui.models.id().and_then(|id| rows.clone().position(|(key, _)| key == id));
-    let mut panel = Panel::new(format!("Models  {total}")).focused(true).right(standing(ctx));
+    let mut panel =
+        Panel::new(title(model, ListName::Models, "Models")).focused(true).right(standing(ctx));
     if let Some(at) = at {
         panel = panel.bottom_right(format!("{}/{total}", at + 1));
     }
@@ -159,7 +158,8 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
         cut_line(buffer, below.x + 1, below.y, &line, below.width.saturating_sub(2));
         inner = above;
     }
-    if total == 0 && inner.height > 1 && model.models.reading == Reading::Known {
+    let is_all = model.ui.models.filter.is_empty();
+    if total == 0 && is_all && inner.height > 1 && model.models.reading == Reading::Known {
         let note = "No models on disk. One is fetched with: rbee-keeper model download MODEL";
         let line = Line::from(word(note, Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
@@ -197,7 +197,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, of: Option<&HiveId>) {
 
 fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let rows = model.models.rows(&model.fleet, None);
+    let rows = model.models.rows(&model.fleet);
     let Some((id, hive)) = model.ui.models.id().filter(|key| rows.contains_key(key)) else {
         Panel::new("No model selected").draw(area, buffer);
         return;
@@ -274,18 +274,20 @@ pub(super) fn downloads<'a>(ctx: &Ctx<'_>, hive: &HiveId) -> Vec<Line<'a>> {
 }
 
 /// The view without frames.
-pub(super) fn plain<'a>(ctx: &Ctx<'a>, of: Option<&HiveId>) -> Vec<Line<'a>> {
-    let all = ctx.model.models.rows(&ctx.model.fleet, of);
-    let rows: Vec<_> = all
-        .into_iter()
+pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
+    let all = ctx.model.models.rows(&ctx.model.fleet);
+    let listed = ctx.model.models.listed(&ctx.model.fleet);
+    let shown = ctx.model.ui.models.shown(&listed);
+    let rows: Vec<_> = shown
+        .filter_map(|(key, _)| all.get_key_value(key))
         .map(|(key, row)| {
             let (sign, tone) = model_sign(row.state());
             let mut spans = vec![
                 word(format!("{sign} {} {} ", short_model(&key.0), row.state().as_str()), tone),
                 Span::raw(format!("{} ", key.1)),
             ];
-            spans.extend(condition(ctx, &row));
-            (key, Line::from(spans))
+            spans.extend(condition(ctx, row));
+            (key.clone(), Line::from(spans))
         })
         .collect();
     let mut lines: Vec<Line<'a>> = shortcoming(ctx).into_iter().collect();

@@ -74,6 +74,11 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    list(ctx, area, buffer);
+}
+
+/// Draws the workers of one machine or of all, and the selected one.
+pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 12, 9);
     table(ctx, list, buffer);
     let Some(below) = below else { return };
@@ -118,7 +123,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         panel = panel.bottom_right(format!("{}/{total}", at + 1));
     }
     let inner = panel.draw(area, buffer);
-    if total == 0 && inner.height > 1 {
+    if total == 0 && model.ui.workers.filter.is_empty() && inner.height > 1 {
         let note = "No workers. One is started for a model when somebody asks it something.";
         let line = Line::from(word(note, Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
@@ -240,7 +245,8 @@ pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers).map(|(id, worker)| {
+    let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers);
+    let rows = rows.map(|(id, worker)| {
         let (sign, tone) = worker_sign(worker.state);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),

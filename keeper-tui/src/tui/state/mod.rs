@@ -14,6 +14,7 @@ pub(crate) mod needle;
 pub(crate) mod queen;
 pub(crate) mod reading;
 pub(crate) mod rows;
+pub(crate) mod sampling;
 pub(crate) mod selection;
 pub(crate) mod streams;
 pub(crate) mod totals;

@@ -55,8 +55,8 @@ pub(super) fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
 /// The next of the models that can be asked.
 pub(super) fn next_model(model: &mut Model) {
     let setting = match model.ui.focus {
-        Pane::Second => crate::tui::state::infer::Setting::SecondModel,
-        _ => crate::tui::state::infer::Setting::Model,
+        Pane::Second => crate::tui::state::sampling::Setting::SecondModel,
+        _ => crate::tui::state::sampling::Setting::Model,
     };
     model.nudge(setting, 1);
 }

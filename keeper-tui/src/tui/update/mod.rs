@@ -311,3 +311,5 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
 mod action_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;

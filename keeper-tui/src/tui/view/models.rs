@@ -28,13 +28,13 @@ use crate::tui::{
 };
 
 const COLUMNS: [Column; 8] = [
-    Column { grow: 2, ..growing("MODEL", 24, 0) },
+    growing("MODEL", 24, 0),
     words("HIVE", 10, 2),
-    words("STATE", 13, 1),
+    words("STATE", 11, 1),
     figures("SIZE", 6, 4),
     words("QUANT", 8, 5),
     figures("CTX", 7, 6),
-    growing("DOWNLOAD", 22, 3),
+    Column { grow: 2, ..growing("DOWNLOAD", 26, 3) },
     words("USED BY", 12, 7),
 ];
 

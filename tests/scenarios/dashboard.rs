@@ -65,10 +65,11 @@ async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<(
 #[tokio::test]
 async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("one"))?;
     let mut terminal = Terminal::open(&cluster)?;
     terminal.until_it_shows("localhost").await?;
-    terminal.press(":worker spawn --model demo\r")?;
-    terminal.until_it_shows("demo on localhost spawned in").await?;
+    terminal.press(&format!(":worker spawn --model {}\r", script.model()))?;
+    terminal.until_it_shows("spawned in").await?;
     terminal.press("2")?;
     terminal.until_it_shows("[2 workers]").await?;
     terminal.press(":worker stop\r")?;
@@ -79,7 +80,7 @@ async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<(
     terminal.until_it_shows("No workers").await?;
     // Both left the command that does the same.
     terminal.press("@")?;
-    terminal.until_it_shows("worker spawn --model demo --hive localhost").await?;
+    terminal.until_it_shows("rbee-keeper worker spawn --model").await?;
     terminal.until_it_shows("worker delete wk-").await?;
     terminal.press("q")?;
     assert_eq!(terminal.quit().await?, 0);

@@ -153,6 +153,7 @@ fn hive(line: &mut String, operation: &HiveOperation) {
             });
             flag(line, "worker", engine);
             flag(line, "slots", it.slots);
+            flag(line, "threads", it.threads);
             flag(line, "context-length", it.context_length);
         }
         HiveOperation::WorkerList(it) => {

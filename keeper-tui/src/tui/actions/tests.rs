@@ -129,10 +129,11 @@ fn operation() -> impl Strategy<Value = Operation> {
             Operation::from(QueenOperation::from(infer))
         },
     );
-    let spawn = (prop::option::of(1_u32..9), prop::option::of(16_u32..999)).prop_map(
-        |(slots, context_length)| {
+    let few = || prop::option::of(1_u32..9);
+    let spawn = (few(), few(), prop::option::of(16_u32..999)).prop_map(
+        |(slots, threads, context_length)| {
             let spawn = WorkerSpawn::new(id("gpu-1"), id("org/repo:Q4_K_M"));
-            HiveOperation::from(WorkerSpawn { slots, context_length, ..spawn }).into()
+            HiveOperation::from(WorkerSpawn { slots, threads, context_length, ..spawn }).into()
         },
     );
     let delete = WorkerDelete { hive_id: None, worker_id: id("wk-02") };

@@ -142,6 +142,7 @@ fn spawn_form(model: &Model, target: &Target) -> Form {
         field("model", "demo, org/repo or org/repo:Q4_K_M", name, models(model)),
         field("device", "the best that fits", device, devices),
         field("slots", "as the hive says", "", Vec::new()),
+        field("threads", "three quarters of the free cores", "", Vec::new()),
         field("context-length", "what the model was made for", "", Vec::new()),
     ];
     Form { verb: Verb::Spawn, hive, fields, at: 0, problem: None }

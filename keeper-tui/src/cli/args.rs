@@ -160,6 +160,8 @@ pub enum Hive {
     Stop(Alias),
     /// Whether a machine's hive runs and is well
     Status(Alias),
+    /// Ask a machine again what it has
+    Refresh(Alias),
     /// All known machines
     List,
     /// What is known of a machine
@@ -570,6 +572,7 @@ mod tests {
             "hive start",
             "hive stop attic",
             "hive status",
+            "hive refresh attic",
             "hive list -o wide",
             "hive get attic",
             "worker spawn --model demo",

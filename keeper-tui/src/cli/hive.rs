@@ -1,7 +1,8 @@
 //! `hive …`: the machines.
 
 use protocol::operation::{
-    HiveGet, HiveList, HiveStart, HiveStatus, HiveStop, Operation, QueenOperation,
+    HiveGet, HiveList, HiveRefreshCapabilities, HiveStart, HiveStatus, HiveStop, Operation,
+    QueenOperation,
 };
 
 use super::{Cx, Wanted, args::Hive, exit::Outcome, notice, operate};
@@ -15,6 +16,9 @@ pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
         }
         Hive::Stop(hive) => (HiveStop { alias: hive.alias }.into(), Wanted::Running),
         Hive::Status(hive) => (HiveStatus { alias: hive.alias }.into(), Wanted::Running),
+        Hive::Refresh(hive) => {
+            (HiveRefreshCapabilities { alias: hive.alias }.into(), Wanted::Running)
+        }
         Hive::List => (HiveList::default().into(), Wanted::Running),
         Hive::Get(hive) => (HiveGet { alias: hive.alias }.into(), Wanted::Running),
     };

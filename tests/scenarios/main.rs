@@ -12,6 +12,8 @@ mod cancel;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod errors;
@@ -19,6 +21,8 @@ mod errors;
 mod faults;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
@@ -29,3 +33,5 @@ mod protocol_forms;
 mod queue;
 #[cfg(test)]
 mod readers;
+#[cfg(test)]
+mod supervision;

@@ -68,7 +68,7 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn prompt(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.focus == Pane::Prompt;
-    let asked: Vec<String> = model.infer.targets().map(|it| name(it)).collect();
+    let asked: Vec<String> = model.infer.targets().map(name).collect();
     let asked = vec![word("model ", Tone::Quiet), safe(&asked.join(" and "), Tone::Plain)];
     let inner = Panel::new("Prompt").focused(focused).right(Line::from(asked)).draw(area, buffer);
     let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };

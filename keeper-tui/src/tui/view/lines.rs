@@ -292,7 +292,7 @@ fn rows_of(window: &LogWindow, entry: &Entry, width: u16) -> Vec<std::ops::Range
         is_here
     });
     let from = from.map_or(entry.text.len(), |(at, _)| at);
-    vec![from..entry.text.len()]
+    std::iter::once(from..entry.text.len()).collect()
 }
 
 /// The rows that are seen, found from the lowest up. When there are too few

@@ -63,6 +63,30 @@ async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press(":worker spawn --model demo\r")?;
+    terminal.until_it_shows("demo on localhost spawned in").await?;
+    terminal.press("2")?;
+    terminal.until_it_shows("[2 workers]").await?;
+    terminal.press(":worker stop\r")?;
+    terminal.until_it_shows("[d] drain first").await?;
+    // Enter is inert; the answer is a letter.
+    terminal.press("\rd")?;
+    terminal.until_it_shows("stopped in").await?;
+    terminal.until_it_shows("No workers").await?;
+    // Both left the command that does the same.
+    terminal.press("@")?;
+    terminal.until_it_shows("worker spawn --model demo --hive localhost").await?;
+    terminal.until_it_shows("worker delete wk-").await?;
+    terminal.press("q")?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}
+
+#[tokio::test]
 async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;

@@ -13,6 +13,8 @@ use crate::tui::state::Model;
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
+    /// This dashboard only looks.
+    ReadOnly,
     /// Nobody could be asked.
     QueenAway,
     /// There is one already.
@@ -38,6 +40,7 @@ pub(crate) enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ReadOnly => f.write_str("this dashboard is read-only"),
             Self::QueenAway => f.write_str("the queen is away"),
             Self::QueenLive => f.write_str("the queen runs already"),
             Self::QueenStarting => f.write_str("a queen is being started"),
@@ -62,6 +65,7 @@ pub(crate) fn available(model: &Model, verb: Verb, target: &Target) -> Result<()
     match (verb, target) {
         // What was heard stays readable.
         (Verb::Attach, _) => return exists(model, target),
+        _ if model.is_read_only && verb != Verb::Logs => return Err(Reason::ReadOnly),
         (Verb::StartQueen, _) => {
             return if model.connection.is_live() {
                 Err(Reason::QueenLive)

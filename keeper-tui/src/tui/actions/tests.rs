@@ -65,6 +65,20 @@ fn what_cannot_be_done_says_why() {
 }
 
 #[test]
+fn a_dashboard_that_only_looks_offers_only_that() {
+    let mut stage = Stage::busy(SIZE);
+    stage.model.is_read_only = true;
+    let refused = Some("this dashboard is read-only".to_owned());
+    for row in ACTIONS.iter().filter(|row| row.kind == Kind::Worker) {
+        let expected = refused.clone().filter(|_| row.verb != Verb::Logs);
+        assert_eq!(why_not(&stage, row.verb, &wk("wk-02")), expected, "{}", row.name);
+    }
+    assert_eq!(why_not(&stage, Verb::Attach, &Target::Job(id("job-00005aaa"))), None);
+    stage.type_keys(":worker spawn --model demo");
+    assert_eq!(stage.key(crossterm::event::KeyCode::Enter), []);
+}
+
+#[test]
 fn a_restart_and_a_kill_are_made_of_what_there_is() {
     let stage = Stage::busy(SIZE);
     assert_eq!(

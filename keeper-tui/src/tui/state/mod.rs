@@ -213,6 +213,8 @@ pub(crate) struct Model {
     pub(crate) deeds: Deeds,
     /// How command lines begin that reach the same queen.
     pub(crate) program: String,
+    /// Nothing is done from here, only looked at.
+    pub(crate) is_read_only: bool,
     /// The terminal is believed to put text into the clipboard.
     pub(crate) can_copy: bool,
     /// The prompt and its answer.
@@ -244,6 +246,7 @@ impl Model {
             following: BTreeSet::new(),
             deeds: Deeds::default(),
             program: "rbee-keeper".to_owned(),
+            is_read_only: false,
             can_copy: true,
             infer: Infer::default(),
             ui: Ui::default(),

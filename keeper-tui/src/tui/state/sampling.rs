@@ -201,6 +201,6 @@ mod tests {
             sampling.nudge(Setting::Temperature, 1);
         }
         assert_eq!(sampling.show(Setting::Temperature), "2");
-        assert!(sampling.get(Setting::TopP).is_some_and(|it| it >= 0.0 && it < 0.06));
+        assert!(sampling.get(Setting::TopP).is_some_and(|it| (0.0..0.06).contains(&it)));
     }
 }

@@ -381,3 +381,29 @@ fn a_kill_cuts_what_runs_when_the_answer_is_given() {
     let effects = stage.send(Message::Cancelled { job: id("job-00007f3c"), result: Ok(()) });
     assert_eq!(effects, [Effect::Cancel(id("job-0000b002"))]);
 }
+
+#[test]
+fn a_model_is_filtered_spawned_and_deleted_where_it_is() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("4");
+    stage.send(Message::Models(Ok((crate::tui::fixture::catalogue(), Vec::new()))));
+    let all = lists::filtered(&stage.model, ListName::Models).unwrap();
+    assert!(all.0 > 1 && all.0 == all.1, "{all:?}");
+    stage.type_keys("/quant:q8");
+    let few = lists::filtered(&stage.model, ListName::Models).unwrap();
+    assert!(few.0 < few.1, "{few:?}");
+    stage.key(KeyCode::Esc);
+    stage.type_keys("+");
+    assert!(matches!(&stage.model.ui.dialog, Some(Dialog::Form(form)) if form.model().is_some()));
+    stage.key(KeyCode::Esc);
+    stage.type_keys("D");
+    let Some(Dialog::Confirm(confirm)) = &stage.model.ui.dialog else { panic!() };
+    let name = confirm.name.as_ref().unwrap().0.clone();
+    stage.type_keys(&name);
+    let effects = stage.key(KeyCode::Enter);
+    let (_, Operation::Hive(HiveOperation::ModelDelete(deletion))) = asked(&effects) else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(deletion.id.as_str(), name);
+    assert_eq!(deletion.hive_id, id("gpu-1"));
+}

@@ -67,6 +67,9 @@ pub(super) fn begin_operation(
     opens: bool,
     now: Now,
 ) {
+    if model.is_read_only {
+        return toast(model, cannot(&Reason::ReadOnly), Tone::Warn, now);
+    }
     if !model.connection.is_live() {
         return toast(model, cannot(&Reason::QueenAway), Tone::Warn, now);
     }

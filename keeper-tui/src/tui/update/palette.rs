@@ -188,7 +188,9 @@ fn objects(model: &Model) -> impl Iterator<Item = Target> {
     let hives = fleet.hives.keys().cloned().map(Target::Hive);
     let workers = fleet.workers.keys().cloned().map(Target::Worker);
     let jobs = fleet.jobs.keys().rev().cloned().map(Target::Job);
-    hives.chain(workers).chain(jobs)
+    let models = model.models.records.keys().cloned();
+    let models = models.map(|(id, hive)| Target::Model(hive, id));
+    hives.chain(workers).chain(models).chain(jobs)
 }
 
 /// What can stand in the place of the last word.
@@ -198,12 +200,12 @@ fn arguments(model: &Model, text: &str) -> Vec<Candidate> {
     let fleet = &model.fleet;
     let with = |values: Vec<(String, String, Option<String>)>| {
         let line = |(value, what, off): (String, String, Option<String>)| {
-            candidate(&format!("{before} {}", shell_word(&value)), &what, off)
+            candidate(&format!("{before} {value}"), &what, off)
         };
         values.into_iter().map(line).collect::<Vec<_>>()
     };
     let plain = |values: Vec<String>, what: &str| {
-        with(values.into_iter().map(|it| (it, what.to_owned(), None)).collect())
+        with(values.into_iter().map(|it| (shell_word(&it), what.to_owned(), None)).collect())
     };
     match words.last() {
         Some(&"--hive") => {
@@ -225,7 +227,12 @@ fn arguments(model: &Model, text: &str) -> Vec<Candidate> {
         fitting
             .map(|target| {
                 let off = available(model, row.verb, &target).err().map(|it| it.to_string());
-                (target.id().to_owned(), row.what.to_owned(), off)
+                let mut words = shell_word(target.id());
+                // The same model may be on several machines.
+                if let Target::Model(hive, _) = &target {
+                    words.push_str(&format!(" --hive {}", shell_word(hive.as_str())));
+                }
+                (words, row.what.to_owned(), off)
             })
             .collect(),
     )
@@ -297,7 +304,8 @@ fn action(model: &Model, words: &[String]) -> Result<Option<Parsed>, String> {
         }
         return Ok(None);
     }
-    for row in rows {
+    // A model is named with its machine, which the command line's own words do.
+    for row in rows.filter(|row| row.kind != actions::Kind::Model) {
         let find = |id: &String| objects(model).find(|it| it.kind() == row.kind && it.id() == id);
         let found: Vec<Option<Target>> = ids.iter().map(find).collect();
         if let Some(targets) = found.iter().cloned().collect::<Option<Vec<Target>>>() {
@@ -440,6 +448,10 @@ fn go(model: &mut Model, target: Target, now: Now) {
             drill::jump(model, View::Workers, now);
         }
         Target::Job(id) => drill::deeper(model, View::Job(id), now),
-        Target::Device(..) | Target::Model(..) | Target::Queen => {}
+        Target::Model(hive, id) => {
+            model.ui.models.select((id, hive));
+            drill::jump(model, View::Models, now);
+        }
+        Target::Device(..) | Target::Queen => {}
     }
 }

@@ -44,8 +44,8 @@ fn history<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, seconds: usize) -> Span<'a>
     graph(&ctx.history(history, seconds))
 }
 
-/// The devices in their frame, of one machine or of all; also in the view
-/// `fleet`, where nothing is selected and no key reaches them.
+/// The devices in their frame; also in the view `fleet`, where nothing is
+/// selected and no key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.view != View::Fleet && model.ui.focus == Pane::List;
@@ -79,8 +79,8 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     );
 }
 
-/// Draws the view, of one machine or of all.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+/// Draws the view.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 12, 9);
     panel(ctx, list, buffer);
     let Some(below) = below else { return };
@@ -88,11 +88,6 @@ pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Some(device) => detail(ctx, below, buffer, device),
         None => drop(Panel::new("No device selected").draw(below, buffer)),
     }
-}
-
-/// Draws the view.
-pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer);
 }
 
 /// Draws one device.

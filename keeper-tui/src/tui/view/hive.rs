@@ -27,9 +27,9 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &HiveId, 
     bar(row, buffer, tabs(id, tab), Line::default());
     match tab {
         HiveTab::Overview => overview(ctx, rest, buffer, id),
-        HiveTab::Workers => workers::list(ctx, rest, buffer),
-        HiveTab::Devices => devices::list(ctx, rest, buffer),
-        HiveTab::Models => models::list(ctx, rest, buffer),
+        HiveTab::Workers => workers::draw(ctx, rest, buffer),
+        HiveTab::Devices => devices::draw(ctx, rest, buffer),
+        HiveTab::Models => models::draw(ctx, rest, buffer),
         HiveTab::Jobs => jobs::panel(ctx, rest, buffer),
         HiveTab::Log => {
             let panel = Panel::new(format!("{id} · narration")).focused(true);

@@ -70,8 +70,8 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     panel(ctx, area, buffer);
 }
 
-/// The jobs of one machine or of all in their frame; also at the foot of a
-/// large view `fleet`, where no key reaches them.
+/// The jobs in their frame; also at the foot of a large view `fleet`, where no
+/// key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let is_view = model.ui.view != View::Fleet;

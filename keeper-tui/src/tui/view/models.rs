@@ -47,31 +47,38 @@ fn pace(rate: f64) -> String {
 /// long still; or since when nothing comes.
 fn progress<'a>(ctx: &Ctx<'_>, progress: &Progress, job: Option<&JobRecord>) -> Line<'a> {
     let mut spans = Vec::new();
-    let size = |amount: u64| bytes(Some(amount));
-    match (progress.fraction(), progress.total) {
-        (Some(fraction), Some(total)) => {
-            spans.extend(meter(Some(fraction * 100.0), 8));
-            spans.push(Span::raw(format!("  {}/{}", size(progress.done), size(total))));
-        }
-        _ => spans.push(Span::raw(size(progress.done))),
+    if let Some(fraction) = progress.fraction() {
+        spans.extend(meter(Some(fraction * 100.0), 8));
+        spans.push(Span::raw("  "));
     }
-    let Some(job) = job else { return Line::from(spans) };
+    let done = bytes(Some(progress.done));
+    let amount = Span::raw(match progress.total {
+        Some(total) => format!("{done}/{}", bytes(Some(total))),
+        None => done,
+    });
+    let Some(job) = job else {
+        spans.push(amount);
+        return Line::from(spans);
+    };
+    // The amounts last: they are what can be cut off.
     let since = ctx.model.models.progressed(&job.id);
     if let Some(since) = since {
         ctx.changes_at(since + STALLED);
         if ctx.now.monotonic >= since + STALLED {
             let since = ctx.elapsed(since);
-            spans.push(word(format!("  stalled {since}"), Tone::Warn));
+            spans.push(word(format!("stalled {since}  "), Tone::Warn));
+            spans.push(amount);
             return Line::from(spans);
         }
     }
     if let Some(rate) = progress.rate {
-        spans.push(Span::raw(format!("  {}", pace(rate))));
+        spans.push(Span::raw(format!("{}  ", pace(rate))));
     }
     if let Some(eta) = progress.eta_s.and_then(|it| std::time::Duration::try_from_secs_f64(it).ok())
     {
-        spans.push(word(format!("  eta {}", span(eta)), Tone::Quiet));
+        spans.push(word(format!("eta {}  ", span(eta)), Tone::Quiet));
     }
+    spans.push(amount);
     Line::from(spans)
 }
 
@@ -96,11 +103,6 @@ fn users(ctx: &Ctx<'_>, model: &ModelRef, hive: &HiveId) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer);
-}
-
-/// Draws the models of one machine or of all, and the selected one.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 13, 8);
     table(ctx, list, buffer);
     if let Some(below) = below {

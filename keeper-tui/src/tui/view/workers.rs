@@ -74,11 +74,6 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    list(ctx, area, buffer);
-}
-
-/// Draws the workers of one machine or of all, and the selected one.
-pub(super) fn list(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (list, below) = with_detail(area, 12, 9);
     table(ctx, list, buffer);
     let Some(below) = below else { return };

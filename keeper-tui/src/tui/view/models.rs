@@ -29,7 +29,7 @@ use crate::tui::{
 
 const COLUMNS: [Column; 8] = [
     growing("MODEL", 24, 0),
-    words("HIVE", 10, 2),
+    words("HIVE", 8, 2),
     words("STATE", 11, 1),
     figures("SIZE", 6, 4),
     words("QUANT", 8, 5),

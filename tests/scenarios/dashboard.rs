@@ -62,3 +62,58 @@ async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<(
     assert_eq!(terminal.quit().await?, 0);
     cluster.close()
 }
+
+#[tokio::test]
+async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("one"))?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press(&format!(":worker spawn --model {}\r", script.model()))?;
+    terminal.until_it_shows("spawned in").await?;
+    terminal.press("2")?;
+    terminal.until_it_shows("[2 workers]").await?;
+    terminal.press(":worker stop\r")?;
+    terminal.until_it_shows("[d] drain first").await?;
+    // Enter is inert; the answer is a letter.
+    terminal.press("\rd")?;
+    terminal.until_it_shows("stopped in").await?;
+    terminal.until_it_shows("No workers").await?;
+    // Both left the command that does the same.
+    terminal.press("@")?;
+    terminal.until_it_shows("rbee-keeper worker spawn --model").await?;
+    terminal.until_it_shows("worker delete wk-").await?;
+    terminal.press("q")?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}
+
+#[tokio::test]
+async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;
+    let worker = cluster.spawn_worker(&script, 1).await?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press("\r")?;
+    terminal.until_it_shows("[Overview]").await?;
+    terminal.press("]")?;
+    terminal.until_it_shows("[Workers]").await?;
+    terminal.press("\r")?;
+    terminal.until_it_shows(&format!("localhost › {worker}")).await?;
+    terminal.press("/")?;
+    terminal.until_it_shows("find:").await?;
+    terminal.press("no such word\r")?;
+    terminal.until_it_shows("is not in it").await?;
+    // Only the machine knows its models.
+    terminal.press("4")?;
+    terminal.until_it_shows("● demo").await?;
+    terminal.press("7")?;
+    terminal.until_it_shows("[7 events]").await?;
+    terminal.press("8")?;
+    terminal.until_it_shows("ms for a question").await?;
+    terminal.until_it_shows("build").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}

@@ -8,7 +8,7 @@ use std::{
 };
 
 use config::{Nonce, procfs};
-use harness::{Cluster, Daemon, Script, Seen, wait_for};
+use harness::{Cluster, Daemon, Script, Seen, Setup, wait_for};
 use protocol::job::{EndMarker, JobState};
 use serde_json::{Value, json};
 
@@ -133,7 +133,8 @@ async fn a_hive_starts_on_whatever_a_dead_one_left_and_nobody_else_is_signalled(
 
 #[tokio::test]
 async fn the_next_hive_takes_no_stranger_for_a_worker_that_has_died() -> anyhow::Result<()> {
-    let cluster = Cluster::start().await?;
+    let hive = "worker_restart_delay_ms = 50\nworker_restarts_max = 100";
+    let cluster = Cluster::start_with(Setup { hive, ..Setup::default() }).await?;
     let script = cluster.script("short", &Script::words("still here"))?;
     let worker = cluster.spawn_worker(&script, 1).await?;
     let mut stranger = Stranger::start()?;

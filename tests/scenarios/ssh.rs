@@ -359,7 +359,7 @@ async fn where_there_is_systemd_the_hive_is_a_unit_of_its_user() -> anyhow::Resu
     let cluster = Cluster::start().await?;
     let programs = [("systemctl", SYSTEMCTL), ("loginctl", "exit 1")];
     let setup = MachineSetup { programs: &programs, ..MachineSetup::default() };
-    let machine = Machine::start_with(&cluster, "gpu-1", setup).await?;
+    let mut machine = Machine::start_with(&cluster, "gpu-1", setup).await?;
     let installed = cluster.keeper(&["hive", "install", "gpu-1"]).await?.succeeded()?;
     assert!(installed.stderr.contains("as a systemd unit of its user"), "{installed:#?}");
     assert!(installed.stderr.contains("loginctl enable-linger"), "{installed:#?}");
@@ -367,8 +367,19 @@ async fn where_there_is_systemd_the_hive_is_a_unit_of_its_user() -> anyhow::Resu
     // The workers outlive their hive.
     assert!(unit.contains("KillMode=process\n") && unit.contains("--hive-id gpu-1 "), "{unit}");
     let uninstall = ["hive", "uninstall", "gpu-1", "--confirm", "gpu-1"];
+    machine.switch_off()?;
+    let failed = cluster.keeper(&uninstall).await?;
+    assert!(failed.stderr.contains("--forget"), "{failed:#?}");
+    machine.switch_on().await?;
     cluster.keeper(&uninstall).await?.succeeded()?;
     assert_eq!((machine.files(), machine.processes()), (vec![], vec![]));
+
+    // A machine that does not come back.
+    cluster.keeper(&["hive", "install", "gpu-1"]).await?.succeeded()?;
+    machine.switch_off()?;
+    let forget = ["hive", "uninstall", "gpu-1", "--forget", "--confirm", "gpu-1"];
+    cluster.keeper(&forget).await?.succeeded()?;
+    assert_eq!(hive(&cluster, "gpu-1").await?, Value::Null);
     cluster.close()
 }
 

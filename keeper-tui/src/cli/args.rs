@@ -160,6 +160,8 @@ pub enum Hive {
     Stop(Alias),
     /// Whether a machine's hive runs and is well
     Status(Alias),
+    /// Ask a machine again what it has
+    Refresh(Alias),
     /// All known machines
     List,
     /// What is known of a machine
@@ -196,6 +198,9 @@ pub enum Hive {
         /// The models go as well
         #[arg(long)]
         purge: bool,
+        /// Only forget it: the machine is gone for good
+        #[arg(long, conflicts_with = "purge")]
+        forget: bool,
         /// The machine's alias once more, which answers the question
         #[arg(long, value_name = "ALIAS")]
         confirm: Option<HiveId>,
@@ -655,6 +660,7 @@ mod tests {
             "hive start",
             "hive stop attic",
             "hive status",
+            "hive refresh attic",
             "hive list -o wide",
             "hive get attic",
             "hive discover",

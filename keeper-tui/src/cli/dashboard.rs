@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use config::{Config, Paths};
+use config::{Config, Glyphs, Paths};
 use futures::FutureExt;
 use tokio::sync::mpsc::Sender;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::{
-    args::{Cli, Options},
+    args::{Cli, Options, shell_word},
     exit::{Exit, Failure},
     output::Format,
     terminal::{self, ColorChoice},
@@ -42,6 +42,22 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         ColorChoice::Always => look.with_colour(),
         ColorChoice::Never => look.without_colour(),
     };
+    let program = options.queen.as_ref().map_or_else(
+        || "rbee-keeper".to_owned(),
+        |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
+    );
+    let copy_file = paths.keeper_dir().join("copied.txt");
+    let wrong = |message| Failure::new(Exit::Usage, "theme", message);
+    let look = match &config.keeper.theme {
+        Some(theme) => look.with_theme(theme).map_err(wrong)?,
+        None => look,
+    };
+    let look = match config.keeper.glyphs {
+        Glyphs::Auto => look,
+        Glyphs::Ascii => look.in_ascii(),
+    };
+    let look = config.keeper.fps.map_or(look, |fps| look.with_fps(fps));
+    let read = paths.config_file().display().to_string();
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
         async move {
@@ -55,7 +71,8 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
         }
         .boxed()
     });
-    let dashboard = tui::Dashboard { queen, start_queen, options: look };
+    let dashboard =
+        tui::Dashboard { queen, start_queen, options: look, config: read, program, copy_file };
     match tui::run(dashboard).await {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, "dashboard", format!("{error:#}"))),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use config::{SshTarget, ssh_config};
 use lifecycle::ssh::{SshFault, argv, effective};
 use protocol::operation::{
-    HiveGet, HiveInstall, HiveList, HiveStart, HiveStatus, HiveStop, HiveUninstall, HiveUpdate,
-    Operation, QueenOperation, SshTest,
+    HiveGet, HiveInstall, HiveList, HiveRefreshCapabilities, HiveStart, HiveStatus, HiveStop,
+    HiveUninstall, HiveUpdate, Operation, QueenOperation, SshTest,
 };
 use serde_json::json;
 
@@ -29,6 +29,9 @@ pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
         }
         Hive::Stop(hive) => (HiveStop { alias: hive.alias }.into(), Wanted::Running),
         Hive::Status(hive) => (HiveStatus { alias: hive.alias }.into(), Wanted::Running),
+        Hive::Refresh(hive) => {
+            (HiveRefreshCapabilities { alias: hive.alias }.into(), Wanted::Running)
+        }
         Hive::List => (HiveList::default().into(), Wanted::Running),
         Hive::Get(hive) => (HiveGet { alias: hive.alias }.into(), Wanted::Running),
         Hive::Discover => return discover(cx).await,
@@ -56,11 +59,16 @@ pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
         Hive::Doctor { alias } => {
             (SshTest { alias, ssh: None, host_key: None }.into(), Wanted::Running)
         }
-        Hive::Uninstall { alias, purge, confirm } => {
-            let what = if purge { "its hive, its workers and its models" } else { "its hive" };
-            let question = format!("Take {what} away from '{alias}'?");
+        Hive::Uninstall { alias, purge, forget, confirm } => {
+            let question = match (forget, purge) {
+                (true, _) => format!("Forget '{alias}' and leave what is on it?"),
+                (false, true) => {
+                    format!("Take the hive, its workers and all its models off '{alias}'?")
+                }
+                (false, false) => format!("Take the hive and its workers off '{alias}'?"),
+            };
             cx.confirm_delete(&question, &alias, confirm.as_ref()).await?;
-            (HiveUninstall { alias, purge }.into(), Wanted::Running)
+            (HiveUninstall { alias, purge, forget }.into(), Wanted::Running)
         }
     };
     operate(cx, Operation::from(operation), wanted).await

@@ -1,7 +1,7 @@
 //! What the dashboard wants done in the world. Nothing here does it: the loop
 //! does what concerns the terminal, the link what concerns the queen.
 
-use protocol::{JobId, operation::Operation};
+use protocol::{JobId, WorkerId, operation::Operation};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +22,33 @@ pub(crate) enum Effect {
         /// What she is asked.
         operation: Operation,
     },
+    /// Ask the queen for a job that is part of an action.
+    Act {
+        /// Tells the answer to this from the answer to another.
+        ticket: u64,
+        /// What she is asked.
+        operation: Operation,
+    },
+    /// Ask the queen to stop.
+    StopQueen,
+    /// Ask the terminal to put this into the clipboard.
+    Copy(String),
+    /// Put this into a file, because the terminal takes no such thing.
+    CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
+    /// Ask every machine for its models.
+    ReadModels,
+    /// Ask the queen for her build.
+    ReadBuild,
+    /// See how long she takes to answer.
+    Measure,
+    /// Read a worker's log, and go on reading it.
+    ReadLog(WorkerId),
+    /// Stop reading it.
+    LeaveLog,
+    /// Show a text in the operator's pager.
+    Page(String),
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now instead of when the wait is over.

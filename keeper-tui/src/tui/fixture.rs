@@ -12,6 +12,7 @@ use protocol::{
         HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
     },
     job::{JobEvent, JobRecord, JobState, Level, Progress},
+    model::{ModelFile, ModelRecord, ModelSource, ModelState},
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     message::{FeedNews, JobNews, Message},
     state::{Model, Now},
     theme::Theme,
-    update::update,
+    update::{lists, update},
 };
 
 const GIB: u64 = 1 << 30;
@@ -91,7 +92,10 @@ impl Stage {
     }
 
     pub(crate) fn send(&mut self, message: Message) -> Vec<Effect> {
-        update(&mut self.model, message, self.now)
+        let effects = update(&mut self.model, message, self.now);
+        // As before every frame.
+        lists::arrange(&mut self.model, self.now);
+        effects
     }
 
     pub(crate) fn news(&mut self, news: FeedNews) -> Vec<Effect> {
@@ -114,9 +118,16 @@ impl Stage {
         self.send(Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
     }
 
-    /// One key per letter.
+    /// One key per letter; a line feed is Enter.
     pub(crate) fn type_keys(&mut self, keys: &str) -> Vec<Effect> {
-        keys.chars().flat_map(|c| self.key(KeyCode::Char(c))).collect()
+        let code = |c| if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) };
+        keys.chars().flat_map(|c| self.key(code(c))).collect()
+    }
+
+    /// The machines say which models they have.
+    pub(crate) fn models(&mut self) {
+        let missing = vec!["attic does not answer: connection refused".to_owned()];
+        self.send(Message::Models(Ok((catalogue(), missing))));
     }
 
     /// An answer that is being generated.
@@ -283,8 +294,8 @@ pub(crate) fn job(name: &str, operation: &str, state: JobState, created: i64) ->
 pub(crate) fn busy_fleet() -> Snapshot {
     let mut download = job("job-0000a9f0", "model_download", JobState::Running, 104);
     download.progress = Some(Progress {
-        done: 61,
-        total: Some(100),
+        done: 18 * GIB,
+        total: Some(30 * GIB),
         unit: "bytes".to_owned(),
         rate: Some(112e6),
         eta_s: Some(104.0),
@@ -321,6 +332,39 @@ pub(crate) fn busy_fleet() -> Snapshot {
             job("job-00005aaa", "infer", JobState::Done, 400),
         ],
     }
+}
+
+fn model(name: &str, hive: &str, state: ModelState) -> ModelRecord {
+    ModelRecord {
+        id: id(name),
+        hive_id: id(hive),
+        source: ModelSource::Hub,
+        repo: Some(name.split(':').next().unwrap_or_default().to_owned()),
+        revision: Some("main".to_owned()),
+        files: vec![ModelFile { path: "model.gguf".to_owned(), bytes: 5 * GIB, sha256: None }],
+        bytes: 5 * GIB,
+        state,
+        progress: None,
+        architecture: Some("llama".to_owned()),
+        parameters: Some(8_030_000_000),
+        quantisation: Some("Q4_K_M".to_owned()),
+        context_length: Some(131_072),
+        context_length_max: None,
+        kv_bytes_per_token: None,
+        memory_bytes_estimate: Some(7 * GIB),
+        used_by: Vec::new(),
+        error: (state == ModelState::Failed)
+            .then(|| ApiError::new(ErrorCode::SpawnFailed, "the file is cut off")),
+    }
+}
+
+pub(crate) fn catalogue() -> Vec<ModelRecord> {
+    vec![
+        model("meta-llama/Llama-3.1-8B-GGUF:Q4_K_M", "gpu-1", ModelState::Downloading),
+        model("meta-llama/Llama-3.1-8B-GGUF:Q4_K_M", "gpu-2", ModelState::Ready),
+        model("org/phi-4-GGUF:Q8_0", "gpu-2", ModelState::Failed),
+        model("org/qwen-GGUF:Q8_0", "gpu-1", ModelState::Partial),
+    ]
 }
 
 /// A job that no fleet knows.

@@ -2,14 +2,23 @@
 //! back what she says. It decides nothing and keeps nothing but what is under
 //! way.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use client::{Daemon, FeedHandle, FeedItem, FeedOptions, JobItem, TokenFilter};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use protocol::{JobId, job::Level, operation::Operation};
+use protocol::{
+    JobId, WorkerId,
+    job::{EndMarker, Level},
+    logs::{LINES_MAX, LogQuery},
+    model::ModelRecord,
+    operation::{HiveOperation, ModelList, Operation},
+};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -25,6 +34,10 @@ pub type StartQueen =
 /// Events of a job taken at once when they come faster than they are drawn.
 const EVENTS_AT_ONCE: usize = 256;
 const LAUNCH_BROKE: &str = "the launch broke off; the keeper's log says where";
+/// Pages of a log that may fail in a row, and how long is waited after the
+/// first; after the second twice as long, and so on.
+const LOG_FAILURES: u32 = 3;
+const LOG_RETRY: Duration = Duration::from_secs(1);
 /// Lines of a launch that may wait.
 const LAUNCH_LINES: usize = 64;
 
@@ -32,9 +45,11 @@ const LAUNCH_LINES: usize = 64;
 pub(crate) struct Link {
     queen: Daemon,
     start_queen: StartQueen,
+    copy_file: PathBuf,
     messages: mpsc::Sender<Message>,
     feed: FeedHandle,
     followed: BTreeMap<JobId, AbortHandle>,
+    log: Option<AbortHandle>,
     tasks: JoinSet<()>,
 }
 
@@ -43,6 +58,7 @@ impl Link {
     pub(crate) fn start(
         queen: Daemon,
         start_queen: StartQueen,
+        copy_file: PathBuf,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let options = FeedOptions { tokens: TokenFilter::None, narration: Some(Level::Info) };
@@ -57,7 +73,8 @@ impl Link {
                 }
             }
         });
-        Self { queen, start_queen, messages, feed, followed: BTreeMap::new(), tasks }
+        let followed = BTreeMap::new();
+        Self { queen, start_queen, copy_file, messages, feed, followed, log: None, tasks }
     }
 
     /// Does it. What concerns the terminal is not for the link.
@@ -71,10 +88,31 @@ impl Link {
                 }
             }
             Effect::Submit { ticket, operation } => self.submit(ticket, operation),
+            Effect::Act { ticket, operation } => self.act(ticket, operation),
             Effect::Cancel(job) => self.cancel(job),
+            Effect::StopQueen => self.stop_queen(),
+            Effect::CopyToFile(text) => self.copy_to_file(text),
+            Effect::ReadModels => {
+                self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
+            }
+            Effect::ReadBuild => self.ask(|queen| async move {
+                Message::Build(queen.build_info().await.map_err(|error| error.one_line()))
+            }),
+            Effect::Measure => self.ask(|queen| async move {
+                let begun = Instant::now();
+                let answer = queen.health().await.map(|_| begun.elapsed());
+                Message::Measured(answer.map_err(|error| error.one_line()))
+            }),
+            Effect::ReadLog(worker) => {
+                self.leave_log();
+                let (queen, messages) = (self.queen.clone(), self.messages.clone());
+                self.log = Some(self.tasks.spawn(read_log(queen, worker, messages)));
+            }
+            Effect::LeaveLog => self.leave_log(),
             Effect::StartQueen => self.launch(),
             Effect::Retry => self.feed.retry_now(),
-            Effect::Redraw | Effect::Suspend | Effect::Quit => {}
+            Effect::Copy(_) | Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {
+            }
         }
     }
 
@@ -103,12 +141,57 @@ impl Link {
         }
     }
 
+    /// Puts one question to the queen and brings back the answer.
+    fn ask<F>(&mut self, question: impl FnOnce(Daemon) -> F)
+    where
+        F: Future<Output = Message> + Send + 'static,
+    {
+        let messages = self.messages.clone();
+        let answer = question(self.queen.clone());
+        self.tasks.spawn(async move {
+            drop(messages.send(answer.await).await);
+        });
+    }
+
+    fn leave_log(&mut self) {
+        if let Some(task) = self.log.take() {
+            task.abort();
+        }
+    }
+
     fn submit(&mut self, ticket: u64, operation: Operation) {
         let (queen, messages) = (self.queen.clone(), self.messages.clone());
         self.tasks.spawn(async move {
             let result = queen.submit(&operation).await;
             let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
             drop(messages.send(Message::Submitted { ticket, result }).await);
+        });
+    }
+
+    fn act(&mut self, ticket: u64, operation: Operation) {
+        let (queen, messages) = (self.queen.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let result = queen.submit(&operation).await;
+            let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
+            drop(messages.send(Message::Acted { ticket, result }).await);
+        });
+    }
+
+    fn stop_queen(&mut self) {
+        let (queen, messages) = (self.queen.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let result = queen.shutdown(&[]).await.map_err(|error| error.one_line());
+            drop(messages.send(Message::QueenStopping(result)).await);
+        });
+    }
+
+    fn copy_to_file(&mut self, text: String) {
+        let (path, messages) = (self.copy_file.clone(), self.messages.clone());
+        self.tasks.spawn(async move {
+            let written = tokio::fs::write(&path, text).await;
+            let shown = path.display().to_string();
+            let result = written.map_err(|error| format!("{shown}: {error}")).map(|()| shown);
+            drop(messages.send(Message::CopiedToFile(result)).await);
         });
     }
 
@@ -141,6 +224,62 @@ impl Link {
             }
             drop(messages.send(Message::StartEnded(result)).await);
         });
+    }
+}
+
+/// Asks every machine for its models. The answer is a job's, because only the
+/// machines know.
+async fn read_models(queen: &Daemon) -> Result<(Vec<ModelRecord>, Vec<String>), String> {
+    let operation = Operation::from(HiveOperation::from(ModelList::default()));
+    let job = queen.submit(&operation).await.map_err(|error| error.one_line())?;
+    let mut stream = queen.follow(&job.job_id, 0);
+    let (mut models, mut missing) = (None, Vec::new());
+    while let Some(item) = stream.next_item().await {
+        match item.map_err(|error| error.one_line())? {
+            JobItem::Event { event, .. } => match event.as_result() {
+                Some(result) => {
+                    let list = result.get("models").cloned().unwrap_or_default();
+                    models = Some(serde_json::from_value(list).map_err(|error| error.to_string())?);
+                }
+                None if event.level == Some(Level::Warn) => missing.push(event.message),
+                None => {}
+            },
+            JobItem::End(EndMarker::Done) => break,
+            JobItem::End(EndMarker::Error(cause)) => return Err(cause),
+            JobItem::End(EndMarker::Cancelled) => return Err("it was cancelled".to_owned()),
+        }
+    }
+    models.map(|models| (models, missing)).ok_or_else(|| "the list never came".to_owned())
+}
+
+/// Reads a worker's log page by page until too many pages in a row have failed.
+async fn read_log(queen: Daemon, worker: WorkerId, messages: mpsc::Sender<Message>) {
+    let mut query = LogQuery { lines: LINES_MAX, after: None, follow: false };
+    let mut failures = 0;
+    loop {
+        let result = queen.worker_logs(&worker, &query).await;
+        let result = match result {
+            Ok(page) => {
+                failures = 0;
+                query.after = Some(page.next);
+                query.follow = true;
+                if page.lines.is_empty() {
+                    continue;
+                }
+                Ok(page.lines)
+            }
+            Err(_) if failures < LOG_FAILURES => {
+                failures += 1;
+                sleep(LOG_RETRY * failures).await;
+                continue;
+            }
+            Err(error) => Err(error.one_line()),
+        };
+        let is_over = result.is_err();
+        let message = Message::WorkerLog { worker: worker.clone(), result };
+        if messages.send(message).await.is_err() || is_over {
+            return;
+        }
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crossterm::event::KeyEvent;
 use protocol::{
-    JobId,
-    fleet::FeedEvent,
+    JobId, WorkerId,
+    fleet::{BuildInfo, FeedEvent},
     job::{EndMarker, JobEvent},
+    logs::LogLine,
+    model::ModelRecord,
 };
 
 /// One thing that happened.
@@ -42,6 +44,17 @@ pub(crate) enum Message {
         /// The new job, or one sentence why there is none.
         result: Result<JobId, String>,
     },
+    /// The queen answered a step of an action.
+    Acted {
+        /// The ticket of the step.
+        ticket: u64,
+        /// The new job, or one sentence why there is none.
+        result: Result<JobId, String>,
+    },
+    /// The queen was asked to stop; or one sentence why not.
+    QueenStopping(Result<(), String>),
+    /// The file that holds what was copied, or why there is none.
+    CopiedToFile(Result<String, String>),
     /// The queen answered a cancellation.
     Cancelled {
         /// The job.
@@ -49,6 +62,22 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
+    /// The machines said which models they have; with it, the machines that
+    /// could not be asked, each in one sentence.
+    Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
+    /// The queen said what she is.
+    Build(Result<BuildInfo, String>),
+    /// How long she took to answer; or one sentence why she did not.
+    Measured(Result<Duration, String>),
+    /// A worker's log goes on, or one sentence why it does not.
+    WorkerLog {
+        /// The worker.
+        worker: WorkerId,
+        /// What was read.
+        result: Result<Vec<LogLine>, String>,
+    },
+    /// The pager is closed; or one sentence why it never opened.
+    Paged(Result<(), String>),
     /// A queen being launched says something.
     StartLine(String),
     /// The launch is over.

@@ -10,6 +10,7 @@
 //! neither does any IO, and the time is something they are told. There is no
 //! tick: with nothing to show, nothing runs.
 
+mod actions;
 mod effect;
 #[cfg(test)]
 mod fixture;
@@ -17,6 +18,7 @@ mod keymap;
 mod link;
 mod message;
 mod options;
+mod pager;
 mod screen;
 mod signals;
 mod state;
@@ -25,10 +27,13 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, task::Poll, time::Duration};
+use std::{io, path::PathBuf, task::Poll, time::Duration};
 
 use anyhow::Context as _;
-use crossterm::event::{Event, EventStream};
+use crossterm::{
+    clipboard::CopyToClipboard,
+    event::{Event, EventStream},
+};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
 use protocol::Timestamp;
@@ -56,6 +61,12 @@ pub struct Dashboard {
     pub start_queen: StartQueen,
     /// What the terminal can show.
     pub options: Options,
+    /// How command lines begin that reach the same queen.
+    pub program: String,
+    /// Where what is copied goes that the terminal does not take.
+    pub copy_file: PathBuf,
+    /// Where the configuration is that was read.
+    pub config: String,
 }
 
 /// Between frames when only news came; a key is always shown at once.
@@ -78,10 +89,13 @@ pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
 }
 
 /// What comes of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Flow {
     GoOn,
+    /// The terminal is the shell's for a while.
     Suspend,
+    /// It is a pager's for a while.
+    Page(String),
     Leave,
 }
 
@@ -96,7 +110,7 @@ enum Woken {
 }
 
 async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options } = dashboard;
+    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -106,27 +120,32 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
     let size = terminal_size();
     let (sender, mut news) = mpsc::channel(NEWS);
     let address = queen.base_url().trim_start_matches("http://").to_owned();
+    let mut model = Model::new(address, options.theme, TimeZone::system(), size);
+    model.program = program;
+    model.can_copy = options.can_copy;
     let mut desk = Desk {
-        model: Model::new(address, options.theme, TimeZone::system(), size),
+        model,
         screen: Screen::new(size)?,
-        link: Link::start(queen, start_queen, sender),
+        link: Link::start(queen, start_queen, copy_file, sender),
         began: Instant::now(),
-        frame: if options.over_ssh { FRAME_OVER_SSH } else { FRAME },
+        frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
         due: Some(Instant::now()),
         drawn_at: None,
         next_change: None,
+        copied: Vec::new(),
     };
+    desk.model.queen.config = Some(config);
     let mut input = EventStream::new();
     let mut batch = Vec::new();
 
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
-            let flow = desk.drain(&mut input, &mut news).await?;
-            if flow == Flow::Leave {
-                break;
-            }
-            if flow == Flow::Suspend {
-                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            match desk.drain(&mut input, &mut news).await? {
+                Flow::GoOn => {}
+                Flow::Leave => break,
+                away => {
+                    input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
+                }
             }
             if let Some(frame) = desk.draw()? {
                 writer.write(frame)?;
@@ -163,8 +182,8 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
         match flow {
             Flow::GoOn => {}
             Flow::Leave => break,
-            Flow::Suspend => {
-                input = suspend(input, &guard, &mut signals, &mut writer, &mut desk).await?;
+            away => {
+                input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
             }
         }
     }
@@ -184,20 +203,32 @@ fn terminal_size() -> (u16, u16) {
     crossterm::terminal::size().unwrap_or((80, 24))
 }
 
-/// Gives the terminal to the shell until it says `fg`.
-async fn suspend(
+/// Lends the terminal: to the shell until it says `fg`, or to a pager until it
+/// ends.
+async fn lend(
+    to: Flow,
     input: EventStream,
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
     desk: &mut Desk,
 ) -> anyhow::Result<EventStream> {
+    // The reader of keys first: it would take what is typed for somebody else.
     drop(input);
     writer.done().await?;
     guard.leave();
-    signals.stop().await?;
+    let paged = match to {
+        Flow::Page(text) => Some(signals.apart_from_interrupts(pager::show(&text)).await),
+        _ => {
+            signals.stop().await?;
+            None
+        }
+    };
     guard.enter()?;
     desk.appear()?;
+    if let Some(result) = paged {
+        desk.take(Message::Paged(result))?;
+    }
     Ok(EventStream::new())
 }
 
@@ -214,6 +245,8 @@ struct Desk {
     drawn_at: Option<Instant>,
     /// When the picture changes although nothing happens.
     next_change: Option<Instant>,
+    /// What goes to the terminal with the next frame.
+    copied: Vec<u8>,
 }
 
 impl Desk {
@@ -227,7 +260,11 @@ impl Desk {
         for effect in update::update(&mut self.model, message, now) {
             match effect {
                 Effect::Redraw => self.appear()?,
+                Effect::Copy(text) => {
+                    crossterm::queue!(self.copied, CopyToClipboard::to_clipboard_from(text))?;
+                }
                 Effect::Suspend => flow = Flow::Suspend,
+                Effect::Page(text) => flow = Flow::Page(text),
                 Effect::Quit => return Ok(Flow::Leave),
                 effect => self.link.execute(effect),
             }
@@ -294,13 +331,20 @@ impl Desk {
     }
 
     fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let (now, model) = (self.now(), &self.model);
+        let now = self.now();
+        update::lists::arrange(&mut self.model, now);
+        let model = &self.model;
         let mut next = None;
         let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
         self.next_change = next.map(|next| self.began + next);
         self.drawn_at = Some(Instant::now());
         self.due = None;
-        Ok(frame)
+        if self.copied.is_empty() {
+            return Ok(frame);
+        }
+        let mut bytes = std::mem::take(&mut self.copied);
+        bytes.extend(frame.unwrap_or_default());
+        Ok(Some(bytes))
     }
 
     /// Draws everything, on a terminal that may show anything and have any

@@ -49,6 +49,18 @@ impl Signals {
         }
     }
 
+    /// Waits for something during which the operator's Ctrl-C is meant for
+    /// somebody else.
+    pub(crate) async fn apart_from_interrupts<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                _ = self.interrupt.recv() => {}
+            }
+        }
+    }
+
     /// Stops the program, and whatever wraps it, until the shell says `fg`.
     pub(crate) async fn stop(&mut self) -> io::Result<()> {
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;

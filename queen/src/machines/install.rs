@@ -150,16 +150,9 @@ impl Machines {
     pub async fn uninstall(&self, it: HiveUninstall, job: &JobHandle) -> Result<(), Failure> {
         let id = &it.alias;
         let _alone = self.alone(id, job).await?;
-        if it.purge {
-            self.purge_models(id, job).await?;
+        if !it.forget {
+            self.remove_there(id, it.purge, job).await?;
         }
-        // An installation that came to no end has no tunnel.
-        let target = self.target(id, None)?;
-        let checked = self.check(id, &target, None, job).await?;
-        self.stop_there(id, &checked.connection, "stop", job).await?;
-        let purge = if it.purge { "yes" } else { "no" };
-        self.script(id, &checked.connection, scripts::REMOVE, &[purge], LONG, job).await?;
-        job.narrate("hive_uninstall", "removed the programs and everything they wrote").await;
         if let Some(tunnel) = self.tunnels().remove(id) {
             tunnel.close();
         }
@@ -170,8 +163,34 @@ impl Machines {
         } else {
             self.shared.hives.forget(id);
         }
-        let summary = format!("rbee is gone from '{id}'");
-        job.result(summary, json!({ "alias": id, "purged": it.purge })).await;
+        let summary = match it.forget {
+            true => format!("'{id}' is forgotten; what is on it is left there"),
+            false => format!("rbee is gone from '{id}'"),
+        };
+        let result = json!({ "alias": id, "purged": it.purge, "forgotten": it.forget });
+        job.result(summary, result).await;
+        Ok(())
+    }
+
+    async fn remove_there(&self, id: &HiveId, purge: bool, job: &JobHandle) -> Result<(), Failure> {
+        if purge {
+            self.purge_models(id, job).await?;
+        }
+        // An installation that came to no end has no tunnel.
+        let target = self.target(id, None)?;
+        let checked =
+            self.check(id, &target, None, job).await.map_err(|failure| match failure {
+                Failure::Error(error) if error.code == ErrorCode::HiveUnreachable => {
+                    let way_out = "a machine that is gone for good is forgotten with --forget";
+                    let hint = error.hint.clone().map(|hint| format!("{hint}; {way_out}"));
+                    error.with_hint(hint.unwrap_or_else(|| way_out.to_owned())).into()
+                }
+                failure => failure,
+            })?;
+        self.stop_there(id, &checked.connection, "stop", job).await?;
+        let purge = if purge { "yes" } else { "no" };
+        self.script(id, &checked.connection, scripts::REMOVE, &[purge], LONG, job).await?;
+        job.narrate("hive_uninstall", "removed the programs and everything they wrote").await;
         Ok(())
     }
 

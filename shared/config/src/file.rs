@@ -93,6 +93,30 @@ pub struct KeeperConfig {
     /// Whether starting this machine's hive tells what `local-hive` would
     /// save, where the queen was built without it.
     pub local_hive_notice: bool,
+    /// The signs the dashboard draws with.
+    pub glyphs: Glyphs,
+}
+
+/// `[keeper] glyphs`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Glyphs {
+    /// What the terminal can show.
+    #[default]
+    Auto,
+    /// Nothing beyond ASCII.
+    Ascii,
+}
+
+impl FromStr for Glyphs {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "ascii" => Ok(Self::Ascii),
+            _ => Err(()),
+        }
+    }
 }
 
 /// Where a daemon answers: scheme, host and port, nothing behind them.
@@ -291,6 +315,9 @@ impl KeeperConfig {
             local_hive_notice: section
                 .boolean("local_hive_notice")?
                 .unwrap_or(Self::default().local_hive_notice),
+            glyphs: section
+                .parsed("glyphs", "`auto` or `ascii`")?
+                .map_or_else(Glyphs::default, |glyphs| glyphs.value),
         };
         section.finish()?;
         Ok(keeper)

@@ -21,7 +21,7 @@ pub mod threads;
 mod text_file;
 mod toml_section;
 
-pub use file::{BaseUrl, Config, ConfigError};
+pub use file::{BaseUrl, Config, ConfigError, Glyphs};
 pub use hives::{HiveEntry, Origin, Reach, SshTarget};
 pub use instance::{Found, Instance, InstanceError, Nonce, Record};
 pub use paths::{Paths, PathsError};

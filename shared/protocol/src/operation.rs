@@ -358,6 +358,9 @@ pub struct HiveUninstall {
     /// The models go as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purge: bool,
+    /// Only the queen forgets it: the machine is gone for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forget: bool,
 }
 
 /// Fields of `hive_install`.

@@ -50,6 +50,7 @@ binary_path        | 7
 context_length     | 1.5
 device             | true
 hive_id            | 7
+forget             | "yes"
 host_key           | 7
 hub                | "yes"
 id                 | 7

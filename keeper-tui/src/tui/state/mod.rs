@@ -2,11 +2,25 @@
 //! drawing reads it and notes no more than how large things came out.
 
 pub(crate) mod connection;
+pub(crate) mod deeds;
+pub(crate) mod dialog;
+pub(crate) mod filter;
 pub(crate) mod history;
 pub(crate) mod infer;
+pub(crate) mod lists;
 pub(crate) mod log;
+pub(crate) mod models;
+pub(crate) mod needle;
+pub(crate) mod queen;
+pub(crate) mod reading;
+pub(crate) mod rows;
+pub(crate) mod sampling;
 pub(crate) mod selection;
 pub(crate) mod streams;
+pub(crate) mod totals;
+pub(crate) mod views;
+pub(crate) mod window;
+pub(crate) mod worker_log;
 pub(crate) mod wrap;
 
 use std::{
@@ -17,17 +31,25 @@ use std::{
 
 use jiff::{SignedDuration, tz::TimeZone};
 use protocol::{
-    DeviceId, HiveId, JobId, Timestamp, WorkerId,
+    DeviceId, HiveId, JobId, ModelRef, Timestamp, WorkerId,
     fleet::{Fleet, HiveState},
 };
 
+pub(crate) use self::views::{HiveTab, Pane, View};
 use self::{
     connection::Connection,
+    deeds::Deeds,
+    dialog::Dialog,
     history::History,
     infer::Infer,
-    log::LogWindow,
+    lists::Undo,
+    models::Models,
+    queen::Queen,
+    reading::{Ask, Windows},
     selection::Selection,
-    streams::{Said, Streams},
+    streams::Streams,
+    totals::Totals,
+    worker_log::WorkerLog,
 };
 use super::theme::{Theme, Tone};
 
@@ -38,66 +60,6 @@ pub(crate) struct Now {
     pub(crate) monotonic: Duration,
     /// The time of day.
     pub(crate) wall: Timestamp,
-}
-
-/// A view of the whole screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum View {
-    /// Machines, and what needs attention. The root.
-    Fleet,
-    /// Workers.
-    Workers,
-    /// GPUs and processors.
-    Devices,
-    /// Jobs.
-    Jobs,
-    /// One job.
-    Job(JobId),
-    /// The prompt and its answer.
-    Infer,
-}
-
-impl View {
-    /// Where going back leads; nowhere from the root.
-    pub(crate) fn parent(&self) -> Option<Self> {
-        match self {
-            Self::Fleet => None,
-            Self::Job(_) => Some(Self::Jobs),
-            Self::Workers | Self::Devices | Self::Jobs | Self::Infer => Some(Self::Fleet),
-        }
-    }
-
-    /// What keys may be aimed at, in the order of Tab. The first has the focus
-    /// when the view comes up.
-    pub(crate) fn panes(&self) -> &'static [Pane] {
-        match self {
-            Self::Fleet => &[Pane::List, Pane::Narration],
-            Self::Workers | Self::Devices | Self::Jobs => &[Pane::List],
-            Self::Job(_) => &[Pane::Text, Pane::Narration],
-            Self::Infer => &[Pane::Prompt, Pane::Text, Pane::Narration],
-        }
-    }
-}
-
-/// A part of a view that keys are aimed at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pane {
-    /// The table.
-    List,
-    /// Generated text.
-    Text,
-    /// What jobs say.
-    Narration,
-    /// Where a prompt is typed.
-    Prompt,
-}
-
-/// A question in front of everything else. Its target was taken when it opened
-/// and does not change, whatever moves underneath.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Dialog {
-    /// Shall this job be cancelled?
-    CancelJob(JobId),
 }
 
 /// One line that goes away by itself.
@@ -135,7 +97,13 @@ pub(crate) struct Ui {
     pub(crate) help: Option<u16>,
     /// How far the help can be scrolled, as it was last drawn.
     pub(crate) help_max: Cell<u16>,
-    /// The question in front.
+    /// Until then rows stay in their places.
+    pub(crate) held_until: Duration,
+    /// What `z` brings back, the newest last.
+    pub(crate) undo: Vec<Undo>,
+    /// What was run in the palette, the newest last.
+    pub(crate) palette_history: Vec<String>,
+    /// What is in front.
     pub(crate) dialog: Option<Dialog>,
     /// The line that goes away.
     pub(crate) toast: Option<Toast>,
@@ -149,12 +117,18 @@ pub(crate) struct Ui {
     pub(crate) devices: Selection<(HiveId, DeviceId)>,
     /// Selected job.
     pub(crate) jobs: Selection<JobId>,
-    /// Narration of the fleet.
-    pub(crate) fleet_narration: LogWindow,
-    /// Narration of the one job on the screen.
-    pub(crate) job_narration: LogWindow,
-    /// Text of the one job on the screen.
-    pub(crate) job_text: LogWindow,
+    /// Selected model, and the machine it is on.
+    pub(crate) models: Selection<(ModelRef, HiveId)>,
+    /// Windows on everything that is read.
+    pub(crate) windows: Windows,
+    /// A word that is being typed in the status line.
+    pub(crate) ask: Option<Ask>,
+    /// The focused pane has the whole screen.
+    pub(crate) full: bool,
+    /// The views one came through, the nearest last.
+    pub(crate) trail: Vec<View>,
+    /// The view before this one.
+    pub(crate) last_view: Option<View>,
     /// Failed jobs that were looked at and need no attention any more.
     pub(crate) read: BTreeSet<JobId>,
 }
@@ -167,17 +141,33 @@ impl Default for Ui {
             focus: Pane::List,
             help: None,
             help_max: Cell::new(0),
+            held_until: Duration::ZERO,
+            undo: Vec::new(),
+            palette_history: Vec::new(),
             dialog: None,
             toast: None,
             g_typed: false,
             hives: Selection::default(),
             workers: Selection::default(),
             devices: Selection::default(),
-            jobs: Selection::default(),
-            fleet_narration: LogWindow::default(),
-            job_narration: LogWindow::default(),
-            job_text: LogWindow::default(),
+            jobs: Selection::newest_first(),
+            models: Selection::default(),
+            windows: Windows::default(),
+            ask: None,
+            full: false,
+            trail: Vec::new(),
+            last_view: None,
             read: BTreeSet::new(),
+        }
+    }
+}
+
+impl Ui {
+    /// Where going back leads; nowhere from the root.
+    pub(crate) fn parent(&self) -> Option<View> {
+        match self.trail.last() {
+            Some(view) => Some(view.clone()),
+            None => (self.view != View::Fleet).then_some(View::Fleet),
         }
     }
 }
@@ -203,12 +193,30 @@ pub(crate) struct Model {
     pub(crate) skew: SignedDuration,
     /// What she said the fleet is.
     pub(crate) fleet: Fleet,
+    /// What its workers come to, machine by machine.
+    pub(crate) totals: Totals,
     /// How busy each device was lately.
     pub(crate) histories: BTreeMap<(HiveId, DeviceId), History>,
+    /// How fast each machine generated lately.
+    pub(crate) speeds: BTreeMap<HiveId, History>,
+    /// Models on the disks of the fleet.
+    pub(crate) models: Models,
+    /// What is known about the queen and the way to her.
+    pub(crate) queen: Queen,
+    /// The log of the one worker on the screen.
+    pub(crate) worker_log: Option<WorkerLog>,
     /// What jobs say and generate.
     pub(crate) streams: Streams,
     /// Jobs whose streams are being read.
     pub(crate) following: BTreeSet<JobId>,
+    /// What was done from here.
+    pub(crate) deeds: Deeds,
+    /// How command lines begin that reach the same queen.
+    pub(crate) program: String,
+    /// Nothing is done from here, only looked at.
+    pub(crate) is_read_only: bool,
+    /// The terminal is believed to put text into the clipboard.
+    pub(crate) can_copy: bool,
     /// The prompt and its answer.
     pub(crate) infer: Infer,
     /// What is on the screen.
@@ -228,9 +236,18 @@ impl Model {
             is_known: false,
             skew: SignedDuration::ZERO,
             fleet: Fleet::default(),
+            totals: Totals::default(),
             histories: BTreeMap::new(),
+            speeds: BTreeMap::new(),
+            models: Models::default(),
+            queen: Queen::default(),
+            worker_log: None,
             streams: Streams::default(),
             following: BTreeSet::new(),
+            deeds: Deeds::default(),
+            program: "rbee-keeper".to_owned(),
+            is_read_only: false,
+            can_copy: true,
             infer: Infer::default(),
             ui: Ui::default(),
         }
@@ -253,21 +270,23 @@ impl Model {
         away && self.launch.as_ref().is_none_or(|launch| launch.failed.is_some())
     }
 
-    /// Whether a line belongs to the narration of the selected machine: what
-    /// concerns no machine is the queen's, and belongs to each.
-    pub(crate) fn concerns_selection(&self, said: &Said) -> bool {
-        said.hive.is_none()
-            || self.ui.hives.id().is_none()
-            || said.hive.as_ref() == self.ui.hives.id()
-    }
-
     /// The job that `x` is about.
     pub(crate) fn job_in_view(&self) -> Option<&JobId> {
         match &self.ui.view {
             View::Jobs => self.ui.jobs.id(),
             View::Job(job) => Some(job),
+            View::Infer if self.ui.focus == Pane::Second => self.infer.second_job(),
             View::Infer => self.infer.job(),
-            View::Fleet | View::Workers | View::Devices => None,
+            View::Hive(_, HiveTab::Jobs) => self.ui.jobs.id(),
+            View::Fleet
+            | View::Hive(..)
+            | View::Workers
+            | View::Worker(_)
+            | View::Devices
+            | View::Device(..)
+            | View::Models
+            | View::Events
+            | View::Queen => None,
         }
     }
 

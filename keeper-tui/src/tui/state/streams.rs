@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use protocol::{
     HiveId, JobId, Timestamp,
     inference::InferenceStats,
-    job::{EndMarker, JobEvent, Level},
+    job::{EndMarker, JobEvent},
 };
 use serde::Deserialize;
 
-use super::log::{Limits, Log};
+use super::log::{Limits, Log, Said};
 use crate::text::{one_line, sanitise};
 
 /// Of one job.
@@ -29,29 +29,6 @@ const JOBS_MAX: usize = 1_000;
 const PACE_WINDOW_S: f64 = 2.0;
 /// Tokens remembered for it; faster than this it is an underestimate.
 const PACE_TOKENS: usize = 4_096;
-
-/// What is known about a line of narration.
-#[derive(Debug, Clone)]
-pub(crate) struct Said {
-    /// When, on the clock of who said it.
-    pub(crate) at: Option<Timestamp>,
-    /// Who says so.
-    pub(crate) actor: String,
-    /// How much it matters.
-    pub(crate) level: Level,
-    /// The job.
-    pub(crate) job: JobId,
-    /// The machine the job concerns, when that is known.
-    pub(crate) hive: Option<HiveId>,
-    /// A progress line takes the place of the one before it.
-    is_progress: bool,
-}
-
-impl Said {
-    fn is_newer_progress_of(&self, older: &Self) -> bool {
-        self.is_progress && older.is_progress && self.job == older.job
-    }
-}
 
 /// How fast tokens come.
 #[derive(Debug, Clone, Default)]
@@ -104,9 +81,9 @@ fn rate(count: u64, seconds: f64) -> Option<f64> {
 #[derive(Debug, Clone)]
 pub(crate) struct JobStream {
     /// What it said.
-    pub(crate) narration: Log<Said>,
+    pub(crate) narration: Log,
     /// What it generated.
-    pub(crate) text: Log<()>,
+    pub(crate) text: Log,
     /// How fast.
     pub(crate) pace: Pace,
     /// What it cost, once it is over.
@@ -144,7 +121,7 @@ impl JobStream {
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     /// Narration of all jobs in the order it came.
-    pub(crate) all: Log<Said>,
+    pub(crate) all: Log,
     jobs: BTreeMap<JobId, JobStream>,
 }
 
@@ -185,13 +162,9 @@ impl Streams {
         let (text, said) = line(job, hive, event);
         let stream = self.job_mut(job);
         if stream.after == 0 {
-            let newer = said.clone();
-            stream.narration.push_or_replace(text.clone(), said.clone(), move |older| {
-                newer.is_newer_progress_of(older)
-            });
+            stream.narration.say(text.clone(), said.clone());
         }
-        let newer = said.clone();
-        self.all.push_or_replace(text, said, move |older| newer.is_newer_progress_of(older));
+        self.all.say(text, said);
     }
 
     /// An event of a followed job; `now` stands in for a time that is missing.
@@ -220,10 +193,7 @@ impl Streams {
             stream.stats = Some(stats);
         }
         let (text, said) = line(job, hive, event);
-        let newer = said.clone();
-        stream
-            .narration
-            .push_or_replace(text, said, move |older| newer.is_newer_progress_of(older));
+        stream.narration.say(text, said);
     }
 }
 
@@ -247,7 +217,7 @@ fn line(job: &JobId, hive: Option<HiveId>, event: &JobEvent) -> (String, Said) {
         at: event.at,
         actor: one_line(event.actor.as_deref().unwrap_or(&event.event)).into_owned(),
         level: event.level.unwrap_or_default(),
-        job: job.clone(),
+        job: Some(job.clone()),
         hive: named.or(hive),
         is_progress: event.event == JobEvent::PROGRESS,
     };

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use protocol::{
     HiveId,
-    fleet::{FeedEvent, QueenRecord},
+    fleet::{Change, FeedEvent, QueenRecord},
+    job::JobRecord,
 };
 
-use super::{super::message::FeedNews, toast};
+use super::{super::message::FeedNews, drill, lists, note, toast};
 use crate::{
     text::one_line,
     tui::{
         state::{
-            Model, Now, Toast, View,
+            Model, Now, Toast,
             connection::{Connection, Outage, Wait},
+            totals::Totals,
         },
         theme::Tone,
     },
@@ -28,12 +30,17 @@ pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
     match news {
         FeedNews::Connected => {
             let outage = outage(model);
+            model.queen.connections += 1;
+            model.queen.measure_at = Some(now.monotonic);
+            model.queen.build = None;
             model.connection = Connection::Syncing { until: now.monotonic + SYNC, outage };
         }
         FeedNews::Event(event) => {
             apply(model, &event, now);
         }
         FeedNews::Disconnected { cause, attempt, retry_in } => {
+            model.queen.failures += 1;
+            note(model, "link", &cause, now);
             let wait = Wait {
                 cause: one_line(&cause).into_owned(),
                 attempt,
@@ -49,6 +56,7 @@ pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
             record_everything(model, now);
         }
         FeedNews::Undecodable { name, error } => {
+            note(model, "feed", &format!("`{name}` is not understood: {error}"), now);
             let text = format!("The queen sent a `{name}` that is not understood: {error}");
             toast(model, text, Tone::Warn, now);
         }
@@ -75,29 +83,69 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
             toast(model, "Too slow for the feed: some narration was missed", Tone::Warn, now);
         }
         _ => {
+            worker_changes(model, event);
             model.fleet.apply(event);
+            worker_changed(model, event, now);
             match event {
                 FeedEvent::Snapshot(snapshot) => {
                     model.is_known = true;
+                    model.totals = Totals::of(model.fleet.workers.values());
                     set_clock(model, snapshot.queen.as_ref(), now);
+                    model.models.heard_all(&snapshot.jobs, now.monotonic);
                     became_live(model, now);
                     record_everything(model, now);
                 }
                 FeedEvent::Queen(queen) => set_clock(model, Some(queen), now),
-                FeedEvent::Hive(protocol::fleet::Change::Now(hive)) => {
+                FeedEvent::Hive(Change::Now(hive)) => {
                     record_hive(model, &hive.id, now);
                 }
-                FeedEvent::Device(protocol::fleet::Change::Now(device)) => {
+                FeedEvent::Device(Change::Now(device)) => {
                     let key = (device.hive_id.clone(), device.id.clone());
                     let value =
                         device.utilisation_percent.filter(|_| model.is_current(&device.hive_id));
                     model.histories.entry(key).or_default().record(now.monotonic, value);
                 }
+                FeedEvent::Job(Change::Now(job)) => {
+                    model.models.heard(job, now.monotonic);
+                    if job.state.is_ended() && changes_models(job) {
+                        model.models.outdated();
+                    }
+                }
                 _ => {}
             }
-            settle(model);
+            settle(model, now);
         }
     }
+}
+
+/// Whether a job leaves other models on a disk than before.
+fn changes_models(job: &JobRecord) -> bool {
+    matches!(job.operation.as_str(), "model_download" | "model_delete")
+}
+
+/// Takes what is about to change out of the totals.
+fn worker_changes(model: &mut Model, event: &FeedEvent) {
+    let id = match event {
+        FeedEvent::Worker(Change::Now(worker)) => Some(worker.id.clone()),
+        FeedEvent::Worker(Change::Gone(gone)) => gone.id.parse().ok(),
+        _ => None,
+    };
+    if let Some(before) = id.and_then(|id| model.fleet.workers.get(&id)) {
+        model.totals.remove(before);
+    }
+}
+
+/// Puts what has changed into the totals.
+fn worker_changed(model: &mut Model, event: &FeedEvent, now: Now) {
+    if let FeedEvent::Worker(Change::Now(worker)) = event {
+        model.totals.add(worker);
+        record_speed(model, &worker.hive_id, now);
+    }
+}
+
+fn record_speed(model: &mut Model, hive: &HiveId, now: Now) {
+    let speed = model.totals.crew(hive).speed().filter(|_| model.is_current(hive));
+    model.speeds.entry(hive.clone()).or_default().record(now.monotonic, speed);
 }
 
 fn set_clock(model: &mut Model, queen: Option<&QueenRecord>, now: Now) {
@@ -119,6 +167,10 @@ pub(super) fn became_live(model: &mut Model, now: Now) {
     }
     model.connection = Connection::Live;
     model.launch = None;
+    model.models.outdated();
+    if model.worker_log.as_ref().is_some_and(|it| it.broken.is_some()) {
+        model.worker_log = None;
+    }
     model.streams.mend();
     record_everything(model, now);
 }
@@ -130,9 +182,11 @@ fn record_everything(model: &mut Model, now: Now) {
         record_hive(model, &hive, now);
     }
     model.histories.retain(|key, _| model.fleet.devices.contains_key(key));
+    model.speeds.retain(|hive, _| model.fleet.hives.contains_key(hive));
 }
 
 fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
+    record_speed(model, hive, now);
     let current = model.is_current(hive);
     for (key, device) in &model.fleet.devices {
         if key.0 == *hive {
@@ -142,15 +196,15 @@ fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
     }
 }
 
-/// Keeps every selection on something that exists.
-fn settle(model: &mut Model) {
-    let (fleet, ui) = (&model.fleet, &mut model.ui);
-    ui.hives.settle(&fleet.hives, || fleet.hives.keys().next().cloned());
-    ui.workers.settle(&fleet.workers, || fleet.workers.keys().next().cloned());
-    ui.devices.settle(&fleet.devices, || fleet.devices.keys().next().cloned());
-    // Newest first: the first job of the list is the last by id.
-    ui.jobs.settle(&fleet.jobs, || fleet.jobs.keys().next_back().cloned());
-    ui.read.retain(|job| {
-        fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)
-    });
+/// Keeps what is selected and marked on something that exists.
+fn settle(model: &mut Model, now: Now) {
+    lists::changed(model);
+    match drill::settle(model) {
+        0 => {}
+        1 => toast(model, "What was marked is no more; its mark is gone", Tone::Warn, now),
+        n => {
+            let text = format!("{n} marks were on what is no more, and are gone");
+            toast(model, text, Tone::Warn, now);
+        }
+    }
 }

@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use protocol::{
-    ModelRef,
-    operation::{Infer, Operation, QueenOperation},
-};
-use ratatui_textarea::{CursorMove, Input};
+use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{show, toast};
+use super::{command, copy, dialogs, drill, infer, lists, palette, reading, toast};
 use crate::tui::{
+    actions::Slot,
     effect::Effect,
     keymap::{self, Action, Context, Lookup},
     state::{
-        Dialog, Launch, Model, Now, Pane, View, connection::Connection, infer::Turn, log::Log,
-        log::LogWindow,
+        Launch, Model, Now, Pane, View, connection::Connection, dialog::Dialog, lists::read_list,
     },
     theme::Tone,
 };
@@ -40,58 +36,115 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
     match found {
         Lookup::Does(action) => act(model, action, now, effects),
         Lookup::Half => model.ui.g_typed = true,
+        Lookup::Nothing if model.ui.dialog.is_some() => {
+            dialogs::type_key(model, key, now, effects);
+        }
         Lookup::Nothing => {
-            if keymap::contexts(model).contains(&Context::Prompt) {
+            let contexts = keymap::contexts(model);
+            if contexts.contains(&Context::Word) {
+                match &mut model.infer.typed {
+                    Some(typed) => reading::edit(typed, key),
+                    None => reading::type_key(model, key),
+                }
+            } else if contexts.contains(&Context::Prompt) {
                 type_key(model, key);
             }
         }
     }
 }
 
-fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
+/// Does what a key or a name in the palette stands for.
+pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
     let typed_ahead = now.monotonic.saturating_sub(model.ui.view_since) < TYPED_AHEAD;
     match action {
-        Action::Up => step(model, -1),
-        Action::Down => step(model, 1),
-        Action::HalfUp => step(model, -(page(model) / 2).max(1)),
-        Action::HalfDown => step(model, (page(model) / 2).max(1)),
-        Action::PageUp => step(model, -page(model)),
-        Action::PageDown => step(model, page(model)),
-        Action::Top => step(model, -END),
-        Action::Bottom => step(model, END),
-        Action::Open => open(model, now),
-        Action::Back => back(model, now),
-        Action::BackOrQuit if typed_ahead => {}
-        Action::BackOrQuit => {
-            if model.ui.view.parent().is_none() {
-                effects.push(Effect::Quit);
-            } else {
-                back(model, now);
+        Action::Up => step(model, -1, now),
+        Action::Down => step(model, 1, now),
+        Action::HalfUp => step(model, -(page(model) / 2).max(1), now),
+        Action::HalfDown => step(model, (page(model) / 2).max(1), now),
+        Action::PageUp => step(model, -page(model), now),
+        Action::PageDown => step(model, page(model), now),
+        Action::Top => step(model, -END, now),
+        Action::Bottom => step(model, END, now),
+        Action::Open => drill::open(model, now),
+        Action::OpenLog => drill::open_log(model, now),
+        Action::NextTab => drill::turn_tab(model, 1, now),
+        Action::PreviousTab => drill::turn_tab(model, -1, now),
+        Action::LastView => drill::last(model, now),
+        Action::Escape => {
+            if !reading::back_out(model) && !lists::clear_one(model) {
+                drill::back(model, now);
             }
         }
-        Action::ShowFleet => show(model, View::Fleet, now),
-        Action::ShowWorkers => show(model, View::Workers, now),
-        Action::ShowDevices => show(model, View::Devices, now),
-        Action::ShowJobs => show(model, View::Jobs, now),
-        Action::ShowInfer => show(model, View::Infer, now),
+        Action::Back => drop(drill::back(model, now)),
+        Action::BackOrQuit if typed_ahead => {}
+        Action::BackOrQuit => {
+            if !drill::back(model, now) {
+                effects.push(Effect::Quit);
+            }
+        }
+        Action::ShowFleet => drill::jump(model, View::Fleet, now),
+        Action::ShowWorkers => drill::jump(model, View::Workers, now),
+        Action::ShowDevices => drill::jump(model, View::Devices, now),
+        Action::ShowModels => drill::jump(model, View::Models, now),
+        Action::ShowJobs => drill::jump(model, View::Jobs, now),
+        Action::ShowInfer => drill::jump(model, View::Infer, now),
+        Action::ShowEvents => drill::jump(model, View::Events, now),
+        Action::ShowQueen => drill::jump(model, View::Queen, now),
+        Action::TakeWord if model.infer.typed.is_some() => infer::accept(model, now),
+        Action::TakeWord => reading::accept(model, now),
+        Action::DropWord if model.infer.typed.is_some() => model.infer.typed = None,
+        Action::DropWord => reading::abandon(model),
+        Action::Left if model.ui.focus == Pane::Settings => {
+            model.nudge(model.infer.setting, -1);
+        }
+        Action::Right if model.ui.focus == Pane::Settings => model.nudge(model.infer.setting, 1),
+        Action::Find
+        | Action::Only
+        | Action::NextMatch
+        | Action::PreviousMatch
+        | Action::ToggleWrap
+        | Action::ToggleTimes
+        | Action::Pause
+        | Action::Follow
+        | Action::Left
+        | Action::Right
+        | Action::Level
+        | Action::Full
+        | Action::Page => reading::act(model, action, now, effects),
+        Action::TypeSetting => model.infer.typed = Some(String::new()),
+        Action::Compare => infer::compare(model),
         Action::NextPane => turn(model, 1),
         Action::PreviousPane => turn(model, -1),
         Action::ToggleHelp => {
             model.ui.help = if model.ui.help.is_some() { None } else { Some(0) };
         }
-        Action::CancelJob if typed_ahead => {}
-        Action::CancelJob => ask_to_cancel(model, now),
-        Action::Confirm => confirm(model, now, effects),
-        Action::Dismiss => model.ui.dialog = None,
-        Action::Send => send(model, now, effects),
+        Action::Do(Slot::Stop | Slot::Kill | Slot::Delete) if typed_ahead => {}
+        Action::Do(slot) => dialogs::slot(model, slot, now, effects),
+        Action::ShowActions => dialogs::action_menu(model),
+        Action::CopyMenu => copy::menu(model),
+        Action::Palette => palette::open(model),
+        Action::Filter => lists::type_filter(model),
+        Action::SortMenu => {
+            model.ui.dialog = model.list_in_view().map(|name| Dialog::Sort(name, 0));
+        }
+        Action::ReverseSort => lists::reverse(model, now),
+        Action::Undo => lists::undo(model, now),
+        Action::Mark => lists::mark(model),
+        Action::MarkRange => lists::mark_range(model, now),
+        Action::MarkAll => lists::mark_all(model),
+        Action::Alerts => model.ui.dialog = Some(Dialog::Alerts(0)),
+        Action::Commands => model.ui.dialog = Some(Dialog::Commands(0)),
+        Action::Choose(key) => dialogs::choose(model, key, now, effects),
+        Action::Accept => dialogs::accept(model, now, effects),
+        Action::Complete => dialogs::complete(model),
+        Action::NextField => dialogs::turn_field(model, 1),
+        Action::PreviousField => dialogs::turn_field(model, -1),
+        Action::Dismiss => dialogs::dismiss(model),
+        Action::Send => infer::send(model, now, effects),
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
-        Action::NextModel => next_model(model),
-        Action::StartQueen => {
-            let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
-            model.launch = Some(launch);
-            effects.push(Effect::StartQueen);
-        }
+        Action::NextModel => infer::next_model(model),
+        Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
@@ -102,55 +155,22 @@ fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec<Effect>) {
 /// Further than any list is long.
 const END: i64 = i64::MAX;
 
-fn step(model: &mut Model, by: i64) {
-    if (model.ui.focus, &model.ui.view) == (Pane::Narration, &View::Fleet)
-        && model.ui.help.is_none()
-    {
-        let mut window = std::mem::take(&mut model.ui.fleet_narration);
-        scroll(&mut window, &model.streams.all, by, |said| model.concerns_selection(said));
-        model.ui.fleet_narration = window;
+fn step(model: &mut Model, by: i64, now: Now) {
+    if dialogs::step(model, by) {
         return;
     }
     let ui = &mut model.ui;
     if let Some(first) = ui.help {
         let first = (i64::from(first).saturating_add(by)).clamp(0, i64::from(ui.help_max.get()));
         ui.help = Some(u16::try_from(first).unwrap_or(u16::MAX));
-        return;
+    } else if ui.focus == Pane::Settings {
+        model.infer.setting = model.infer.setting.moved(by);
+    } else if let Some(reading) = model.reading() {
+        reading::step(model, reading, by);
+    } else {
+        drill::step(model, by);
+        lists::hold(model, now);
     }
-    let job = match &ui.view {
-        View::Job(job) => Some(job),
-        View::Infer => model.infer.job(),
-        _ => None,
-    };
-    let stream = job.and_then(|job| model.streams.job(job));
-    match (ui.focus, &ui.view) {
-        (Pane::Narration, _) => {
-            if let Some(stream) = stream {
-                scroll(&mut ui.job_narration, &stream.narration, by, |_| true);
-            }
-        }
-        (Pane::Text, _) => {
-            if let Some(stream) = stream {
-                scroll(&mut ui.job_text, &stream.text, by, |()| true);
-            }
-        }
-        (Pane::List, View::Fleet) => {
-            let before = ui.hives.id().cloned();
-            ui.hives.step(&model.fleet.hives, by);
-            if before.as_ref() != ui.hives.id() {
-                ui.fleet_narration.follow();
-            }
-        }
-        (Pane::List, View::Workers) => ui.workers.step(&model.fleet.workers, by),
-        (Pane::List, View::Devices) => ui.devices.step(&model.fleet.devices, by),
-        // Newest first: down the list is back in time.
-        (Pane::List, View::Jobs) => ui.jobs.step(&model.fleet.jobs, by.saturating_neg()),
-        (Pane::List, View::Job(_) | View::Infer) | (Pane::Prompt, _) => {}
-    }
-}
-
-fn scroll<T>(window: &mut LogWindow, log: &Log<T>, by: i64, shown: impl Fn(&T) -> bool) {
-    if by == END { window.follow() } else { window.scroll(log, by, shown) }
 }
 
 fn page(model: &Model) -> i64 {
@@ -158,44 +178,21 @@ fn page(model: &Model) -> i64 {
     if ui.help.is_some() {
         return i64::from(model.size.1.max(6)) - 5;
     }
-    match (ui.focus, &ui.view) {
-        (Pane::Narration, View::Fleet) => ui.fleet_narration.page(),
-        (Pane::Narration, _) => ui.job_narration.page(),
-        (Pane::Text, _) => ui.job_text.page(),
-        (_, View::Fleet) => ui.hives.page(),
-        (_, View::Workers) => ui.workers.page(),
-        (_, View::Devices) => ui.devices.page(),
-        (_, View::Jobs | View::Job(_) | View::Infer) => ui.jobs.page(),
+    if let Some(reading) = model.reading() {
+        return ui.windows.on(reading).page();
     }
-}
-
-fn open(model: &mut Model, now: Now) {
-    match &model.ui.view {
-        View::Fleet => {
-            let hive = model.ui.hives.id();
-            let first = model.fleet.workers.values().find(|it| Some(&it.hive_id) == hive);
-            if let Some(worker) = first {
-                model.ui.workers.select(worker.id.clone());
-            }
-            show(model, View::Workers, now);
-        }
-        View::Jobs => {
-            if let Some(job) = model.ui.jobs.id().cloned() {
-                show(model, View::Job(job), now);
-            }
-        }
-        View::Workers | View::Devices | View::Job(_) | View::Infer => {}
-    }
-}
-
-fn back(model: &mut Model, now: Now) {
-    if let Some(parent) = model.ui.view.parent() {
-        show(model, parent, now);
+    match model.list_in_view() {
+        Some(name) => read_list!(model, name, |list, _records| list.page()),
+        None => ui.jobs.page(),
     }
 }
 
 fn turn(model: &mut Model, by: isize) {
-    let panes = model.ui.view.panes();
+    let panes: Vec<Pane> = model.ui.view.panes().to_vec();
+    let panes: Vec<Pane> = panes
+        .into_iter()
+        .filter(|it| *it != Pane::Second || model.infer.second.is_some())
+        .collect();
     let at = panes.iter().position(|pane| *pane == model.ui.focus).unwrap_or(0);
     let next = at.wrapping_add_signed(by).wrapping_add(panes.len()) % panes.len();
     if let Some(pane) = panes.get(next) {
@@ -203,68 +200,12 @@ fn turn(model: &mut Model, by: isize) {
     }
 }
 
-fn ask_to_cancel(model: &mut Model, now: Now) {
-    let Some(job) = model.job_in_view().cloned() else { return };
-    if model.is_ended(&job) {
-        toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-    } else if model.connection.is_live() {
-        model.ui.dialog = Some(Dialog::CancelJob(job));
-    } else {
-        toast(model, "Nothing can be cancelled while the queen is away", Tone::Warn, now);
-    }
-}
-
-fn confirm(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
-    match model.ui.dialog.take() {
-        Some(Dialog::CancelJob(job)) if model.is_ended(&job) => {
-            toast(model, format!("{} is over already", job.short()), Tone::Quiet, now);
-        }
-        Some(Dialog::CancelJob(job)) => {
-            toast(model, format!("Cancelling {}", job.short()), Tone::Working, now);
-            effects.push(Effect::Cancel(job));
-        }
-        None => {}
-    }
-}
-
-fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
-    let prompt = model.infer.text();
-    let busy = match &model.infer.turn {
-        Turn::Sending { .. } => true,
-        Turn::Accepted { job, .. } => !model.is_ended(job),
-        Turn::Unasked | Turn::Refused { .. } => false,
-    };
-    if prompt.trim().is_empty() {
-        toast(model, "Type something first", Tone::Quiet, now);
-    } else if !model.connection.is_live() {
-        toast(model, "The queen is away; what you typed stays here", Tone::Warn, now);
-    } else if busy {
-        toast(model, "The last answer is not over; Esc x cancels it", Tone::Warn, now);
-    } else {
-        model.infer.tickets += 1;
-        let ticket = model.infer.tickets;
-        let infer = Infer::new(prompt.clone(), model.infer.model.clone());
-        let operation = Operation::from(QueenOperation::from(infer));
-        // To where `x` cancels; what is typed ahead of that must not.
-        model.ui.focus = Pane::Text;
-        model.ui.view_since = now.monotonic;
-        model.infer.turn = Turn::Sending { ticket, prompt, since: now.monotonic };
-        effects.push(Effect::Submit { ticket, operation });
-    }
-}
-
-/// The next of the models that somebody runs, and the one every hive carries.
-fn next_model(model: &mut Model) {
-    let serving = model.fleet.workers.values().filter(|worker| !worker.state.is_ended());
-    let mut models: Vec<ModelRef> = serving.map(|worker| worker.model.clone()).collect();
-    models.push(ModelRef::demo());
-    models.sort();
-    models.dedup();
-    let at = models.iter().position(|it| *it == model.infer.model);
-    let next = at.map_or(0, |at| (at + 1) % models.len());
-    if let Some(next) = models.into_iter().nth(next) {
-        model.infer.model = next;
-    }
+/// Launches a queen on this machine.
+pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
+    model.launch = Some(launch);
+    command(model, "rbee-keeper queen start".to_owned(), now);
+    effects.push(Effect::StartQueen);
 }
 
 fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
@@ -274,34 +215,44 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
             effects.push(Effect::Retry);
         }
         Connection::Connecting | Connection::Syncing { .. } | Connection::Live => {
+            // What no feed carries is asked for again.
+            model.models.outdated();
+            model.queen.measure_at = Some(now.monotonic);
             toast(model, "The queen is connected", Tone::Quiet, now);
         }
     }
 }
 
-/// What a prompt understands besides its bound keys: text and moving in it,
-/// and none of the control keys that multiplexers keep for themselves.
+/// What the prompt understands besides its bound keys: what was asked before,
+/// and what every text field does.
 fn type_key(model: &mut Model, key: KeyEvent) {
-    let prompt = &mut model.infer.prompt;
+    if matches!(key.code, KeyCode::Up | KeyCode::Down) && model.infer.is_recalled() {
+        model.infer.recall(key.code == KeyCode::Up);
+        return;
+    }
+    edit(&mut model.infer.prompt, key, PROMPT_MAX);
+}
+
+/// What a text field understands besides its bound keys: text and moving in
+/// it, and none of the control keys that multiplexers keep for themselves. The
+/// answer is whether the text may be another.
+pub(super) fn edit(input: &mut TextArea<'static>, key: KeyEvent, limit: usize) -> bool {
     let held = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
     match key.code {
-        KeyCode::Up => prompt.move_cursor(CursorMove::Up),
-        KeyCode::Down => prompt.move_cursor(CursorMove::Down),
-        KeyCode::Left => prompt.move_cursor(CursorMove::Back),
-        KeyCode::Right => prompt.move_cursor(CursorMove::Forward),
-        KeyCode::Home => prompt.move_cursor(CursorMove::Head),
-        KeyCode::End => prompt.move_cursor(CursorMove::End),
-        KeyCode::Char('w') if held => {
-            prompt.delete_word();
-        }
-        KeyCode::Char('u') if held => {
-            prompt.delete_line_by_head();
-        }
+        KeyCode::Up => input.move_cursor(CursorMove::Up),
+        KeyCode::Down => input.move_cursor(CursorMove::Down),
+        KeyCode::Left => input.move_cursor(CursorMove::Back),
+        KeyCode::Right => input.move_cursor(CursorMove::Forward),
+        KeyCode::Home => input.move_cursor(CursorMove::Head),
+        KeyCode::End => input.move_cursor(CursorMove::End),
+        KeyCode::Char('w') if held => return input.delete_word(),
+        KeyCode::Char('u') if held => return input.delete_line_by_head(),
         KeyCode::Char(_) if held => {}
-        KeyCode::Char(_) if prompt.lines().iter().map(String::len).sum::<usize>() > PROMPT_MAX => {}
+        KeyCode::Char(_) if input.lines().iter().map(String::len).sum::<usize>() >= limit => {}
         KeyCode::Char(_) | KeyCode::Backspace | KeyCode::Delete => {
-            prompt.input_without_shortcuts(Input::from(key));
+            return input.input_without_shortcuts(Input::from(key));
         }
         _ => {}
     }
+    false
 }

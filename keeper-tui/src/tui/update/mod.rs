@@ -1,17 +1,32 @@
 //! Every decision of the dashboard: what happened goes in, what shall be done
 //! comes out. Nothing here waits, reads a clock or touches the world.
 
+pub(crate) mod copy;
+mod deeds;
+pub(crate) mod dialogs;
+mod drill;
 mod feed;
+mod infer;
 mod keys;
+pub(crate) mod lists;
+pub(crate) mod palette;
+mod reading;
 
-use protocol::JobId;
 use std::{collections::BTreeSet, time::Duration};
+
+use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
 
 use super::{
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
-    state::{Launch, Model, Now, Pane, Toast, View, connection::Connection, infer::Turn},
+    state::{
+        Launch, Model, Now, Pane, Toast, View,
+        connection::Connection,
+        deeds::Alert,
+        infer::{Target, Turn},
+        worker_log::WorkerLog,
+    },
     theme::Tone,
 };
 use crate::text::{one_line, sanitise};
@@ -29,25 +44,122 @@ pub(crate) const LARGE: (u16, u16) = (160, 45);
 pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effect> {
     let mut effects = Vec::new();
     match message {
-        Message::Key(key) => keys::key(model, key, now, &mut effects),
+        Message::Key(key) => {
+            lists::arrange(model, now);
+            keys::key(model, key, now, &mut effects);
+        }
         Message::Paste(text) => paste(model, &text),
         Message::Resize { width, height } => model.size = (width, height),
-        Message::Tick => {}
+        Message::Tick => lists::arrange(model, now),
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
-        Message::Cancelled { job, result } => {
+        Message::Acted { ticket, result } => deeds::answered(model, ticket, result, now),
+        Message::Cancelled { job, result } => deeds::cancel_answered(model, &job, &result),
+        Message::QueenStopping(result) => {
             if let Err(cause) = result {
-                let text = format!("{} was not cancelled: {cause}", job.short());
-                toast(model, text, Tone::Bad, now);
+                toast(model, format!("The queen was not stopped: {cause}"), Tone::Bad, now);
+            }
+        }
+        Message::CopiedToFile(result) => match result {
+            Ok(path) => toast(
+                model,
+                format!("Too long for the terminal: copied to {path}"),
+                Tone::Good,
+                now,
+            ),
+            Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
+        },
+        Message::Models(result) => models_read(model, result, now),
+        Message::Build(result) => match result {
+            Ok(build) => model.queen.build = Some(build),
+            Err(cause) => note(model, "build", &cause, now),
+        },
+        Message::Measured(result) => {
+            if let Err(cause) = &result {
+                note(model, "link", cause, now);
+            }
+            model.queen.measured(result.ok(), now.monotonic);
+        }
+        Message::WorkerLog { worker, result } => worker_log(model, &worker, result),
+        Message::Paged(result) => {
+            if let Err(cause) = result {
+                toast(model, cause, Tone::Bad, now);
             }
         }
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
     }
     elapse(model, now);
+    deeds::advance(model, now, &mut effects);
     follow(model, &mut effects);
+    ask(model, now, &mut effects);
     effects
+}
+
+/// Asks for what is on the screen and comes by no feed.
+fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let live = model.connection.is_live();
+    let view = &model.ui.view;
+    let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
+    if live && shows_models && model.models.is_due(now.monotonic) {
+        model.models.asked();
+        effects.push(Effect::ReadModels);
+    }
+    if live && *view == View::Queen && model.queen.measure_at.is_some_and(|at| at <= now.monotonic)
+    {
+        model.queen.measure_at = None;
+        effects.push(Effect::Measure);
+        if model.queen.build.is_none() {
+            effects.push(Effect::ReadBuild);
+        }
+    }
+    let wanted = match view {
+        View::Worker(worker) if live => Some(worker),
+        _ => None,
+    };
+    let read = model.worker_log.as_ref().filter(|it| it.broken.is_none()).map(|it| &it.worker);
+    match wanted {
+        Some(worker) if read != Some(worker) => {
+            let broken = model.worker_log.as_ref().is_some_and(|it| it.worker == *worker);
+            if !broken {
+                effects.push(Effect::ReadLog(worker.clone()));
+                model.worker_log = Some(WorkerLog::new(worker.clone()));
+            }
+        }
+        None if model.worker_log.is_some() && live => {
+            effects.push(Effect::LeaveLog);
+            model.worker_log = None;
+        }
+        _ => {}
+    }
+}
+
+fn models_read(
+    model: &mut Model,
+    result: Result<(Vec<ModelRecord>, Vec<String>), String>,
+    now: Now,
+) {
+    if let Err(cause) = &result {
+        note(model, "models", cause, now);
+    }
+    model.models.read(result, now.monotonic);
+    lists::changed(model);
+    drill::settle(model);
+}
+
+fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
+    let Some(log) = model.worker_log.as_mut().filter(|it| it.worker == *worker) else { return };
+    match result {
+        Ok(lines) => log.read(lines),
+        Err(cause) => log.broken = Some(one_line(&cause).into_owned()),
+    }
+}
+
+/// Writes down what went wrong.
+fn note(model: &mut Model, what: &str, cause: &str, now: Now) {
+    let at = model.queen_time(now);
+    model.queen.note(at, what, Level::Error, &one_line(cause));
 }
 
 /// What the passing of time alone changes.
@@ -66,21 +178,18 @@ fn elapse(model: &mut Model, now: Now) {
 /// Shows a line for a while.
 fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
     let text = one_line(&text.into()).into_owned();
+    if !matches!(tone, Tone::Quiet | Tone::Working) {
+        let at = model.queen_time(now);
+        model.deeds.alert(Alert { at, text: text.clone(), tone });
+    }
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 
-/// Shows a view, with the focus on its first pane.
-fn show(model: &mut Model, view: View, now: Now) {
-    if let View::Job(job) = &view {
-        model.ui.read.insert(job.clone());
-    }
-    if model.ui.view != view {
-        model.ui.job_text.follow();
-        model.ui.job_narration.follow();
-    }
-    model.ui.focus = view.panes().first().copied().unwrap_or(Pane::List);
-    model.ui.view = view;
-    model.ui.view_since = now.monotonic;
+/// Notes the command line of what is done.
+fn command(model: &mut Model, line: String, now: Now) {
+    let at = model.queen_time(now);
+    model.queen.note(at, "you", Level::Info, &one_line(&line));
+    model.deeds.command(at, line);
 }
 
 /// Follows exactly the jobs whose text is on the screen.
@@ -105,9 +214,9 @@ fn wanted(model: &Model) -> BTreeSet<JobId> {
     };
     let shown: Vec<&JobId> = match &model.ui.view {
         View::Job(job) => vec![job],
-        View::Infer => model.infer.job().into_iter().collect(),
+        View::Infer => model.infer.targets().filter_map(Target::job).collect(),
         View::Fleet if is_large(model.size) => shown_streams(model).collect(),
-        View::Fleet | View::Workers | View::Devices | View::Jobs => Vec::new(),
+        _ => Vec::new(),
     };
     shown.into_iter().filter(|job| is_open(job)).cloned().collect()
 }
@@ -127,6 +236,9 @@ pub(crate) fn shown_streams(model: &Model) -> impl Iterator<Item = &JobId> {
 }
 
 fn paste(model: &mut Model, text: &str) {
+    if model.ui.dialog.is_some() {
+        return dialogs::paste(model, text);
+    }
     if keymap::contexts(model).contains(&Context::Prompt) && text.len() <= keys::PROMPT_MAX {
         model.infer.prompt.insert_str(sanitise(&text.replace('\r', "\n")));
     }
@@ -149,25 +261,23 @@ fn job_news(model: &mut Model, job: &JobId, news: Vec<JobNews>, now: Now) {
 }
 
 fn submitted(model: &mut Model, ticket: u64, result: Result<JobId, String>, now: Now) {
-    let Turn::Sending { ticket: awaited, prompt, .. } = &model.infer.turn else { return };
-    if *awaited != ticket {
-        return;
-    }
-    let prompt = prompt.clone();
-    model.infer.turn = match result {
+    let at = model.queen_time(now);
+    let awaits = |target: &&mut Target| matches!(&target.turn, Turn::Sending { ticket: awaited, .. } if *awaited == ticket);
+    let Some(target) = model.infer.targets_mut().find(awaits) else { return };
+    let Turn::Sending { prompt, .. } = &target.turn else { return };
+    match result {
         Ok(job) => {
+            target.turn = Turn::Accepted { job, prompt: prompt.clone(), at };
             model.infer.clear();
-            model.ui.job_text.follow();
-            model.ui.job_narration.follow();
-            Turn::Accepted { job, prompt, at: model.queen_time(now) }
+            model.ui.windows.begin();
         }
         Err(cause) => {
+            target.turn = Turn::Refused { cause: one_line(&cause).into_owned() };
             if model.ui.view == View::Infer {
                 model.ui.focus = Pane::Prompt;
             }
-            Turn::Refused { cause: one_line(&cause).into_owned() }
         }
-    };
+    }
 }
 
 fn start_line(model: &mut Model, line: &str, now: Now) {
@@ -198,4 +308,8 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
 }
 
 #[cfg(test)]
+mod action_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;

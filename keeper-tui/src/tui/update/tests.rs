@@ -5,15 +5,17 @@ use proptest::prelude::*;
 use protocol::{
     fleet::{Change, FeedEvent, Gone, HiveState, WorkerState},
     job::{EndMarker, JobEvent, JobState},
+    logs::{LogLine, LogSource},
     operation::{Operation, QueenOperation},
 };
 use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::tui::{
-    fixture::{Stage, busy_fleet, empty_fleet, gpu, hive, id, job, stranger, worker},
+    actions::Target,
+    fixture::{Stage, busy_fleet, catalogue, empty_fleet, gpu, hive, id, job, stranger, worker},
     message::FeedNews,
-    state::Dialog,
+    state::dialog::Dialog,
     view::view,
 };
 
@@ -45,7 +47,7 @@ fn a_refused_prompt_is_still_there() {
     stage.send(Message::Submitted { ticket: 1, result: Err("the queue is full".to_owned()) });
     assert_eq!(stage.model.infer.text(), "Hi");
     assert!(
-        matches!(&stage.model.infer.turn, Turn::Refused { cause } if cause == "the queue is full")
+        matches!(&stage.model.infer.first.turn, Turn::Refused { cause } if cause == "the queue is full")
     );
 }
 
@@ -54,13 +56,16 @@ fn cancelling_asks_first_and_its_target_does_not_move() {
     let mut stage = Stage::busy(SIZE);
     stage.type_keys("5jx");
     let target = id("job-00007f3c");
-    assert_eq!(stage.model.ui.dialog, Some(Dialog::CancelJob(target)));
+    let Some(Dialog::Confirm(confirm)) = &stage.model.ui.dialog else {
+        panic!("{:?}", stage.model.ui.dialog);
+    };
+    assert_eq!(confirm.targets, [Target::Job(target)]);
     stage.feed(FeedEvent::Job(Change::Gone(Gone::new("job-00005aaa"))));
     stage.feed(FeedEvent::Job(Change::from(job("job-0000ffff", "infer", JobState::Running, 0))));
     assert_eq!(stage.key(KeyCode::Enter), [], "Enter is inert");
     let effects = stage.type_keys("y");
     assert_eq!(effects, [Effect::Cancel(id("job-00007f3c"))]);
-    assert_eq!(stage.model.ui.dialog, None);
+    assert!(stage.model.ui.dialog.is_none());
 }
 
 #[test]
@@ -78,7 +83,7 @@ fn a_key_typed_ahead_cannot_hit_a_view_it_was_not_meant_for() {
     stage.key(KeyCode::Enter);
     let x = KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE);
     stage.send(Message::Key(x));
-    assert_eq!(stage.model.ui.dialog, None);
+    assert!(stage.model.ui.dialog.is_none());
     stage.pass(Duration::from_millis(200));
     stage.send(Message::Key(x));
     assert!(stage.model.ui.dialog.is_some());
@@ -165,8 +170,10 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
 
 fn message() -> impl Strategy<Value = Message> {
     let codes = prop_oneof![
-        prop::sample::select("12356ihjklgGFxynsm?q y".chars().collect::<Vec<_>>())
-            .prop_map(KeyCode::Char),
+        prop::sample::select(
+            "12345678ihjklgGFxynsmdD?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN".chars().collect::<Vec<_>>()
+        )
+        .prop_map(KeyCode::Char),
         prop::sample::select(vec![
             KeyCode::Esc,
             KeyCode::Enter,
@@ -246,6 +253,18 @@ fn message() -> impl Strategy<Value = Message> {
         1 => any::<String>().prop_map(Message::Paste),
         1 => (1_u16..300, 1_u16..100).prop_map(|(width, height)| Message::Resize { width, height }),
         1 => (0_u64..3).prop_map(|ticket| Message::Submitted { ticket, result: Ok(stranger()) }),
+        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Ok(stranger()) }),
+        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
+        1 => prop::sample::select(jobs.to_vec())
+            .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
+        1 => any::<bool>().prop_map(|is_known| {
+            let result = is_known.then(|| (catalogue(), Vec::new()));
+            Message::Models(result.ok_or_else(|| "no".to_owned()))
+        }),
+        1 => any::<String>().prop_map(|text| Message::WorkerLog {
+            worker: id("wk-02"),
+            result: Ok(vec![LogLine { source: LogSource::Log, text }]),
+        }),
         1 => any::<String>().prop_map(Message::StartLine),
         1 => Just(Message::StartEnded(Err("no".to_owned()))),
         1 => Just(Message::Tick),
@@ -258,7 +277,13 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
+    let models = model.models.rows(fleet);
+    assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
+    assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));
+    assert!(ui.workers.marks.iter().all(|id| fleet.workers.contains_key(id)));
+    assert!(ui.devices.marks.iter().all(|id| fleet.devices.contains_key(id)));
+    assert!(ui.jobs.marks.iter().all(|id| fleet.jobs.contains_key(id)));
 }
 
 fn draw(model: &Model, (width, height): (u16, u16), now: Now) {
@@ -288,7 +313,7 @@ proptest! {
         for size in [size, stage.model.size, SIZE, (160, 45), (1, 1)] {
             draw(&stage.model, size, stage.now);
         }
-        for _ in 0..5 {
+        for _ in 0..24 {
             stage.key(KeyCode::Esc);
         }
         let ui = &stage.model.ui;

@@ -9,7 +9,7 @@ use std::{cell::Cell, time::Duration};
 
 use protocol::Timestamp;
 
-use crate::tui::state::{Model, Now};
+use crate::tui::state::{Model, Now, history::History};
 
 /// The context of one frame.
 pub(crate) struct Ctx<'a> {
@@ -49,6 +49,15 @@ impl<'a> Ctx<'a> {
     /// dashboard's clock, counting on.
     pub(crate) fn elapsed(&self, since: Duration) -> String {
         self.running(self.now.monotonic.saturating_sub(since))
+    }
+
+    /// How a figure went over the last seconds. A picture of it moves once a
+    /// second, unless it is the same all along.
+    pub(crate) fn history(&self, history: &History, seconds: usize) -> Vec<Option<f64>> {
+        if !history.is_still(self.now.monotonic, seconds) {
+            self.changes_at(Duration::from_secs(self.now.monotonic.as_secs() + 1));
+        }
+        history.seconds(self.now.monotonic, seconds)
     }
 
     /// Whole seconds until a time of the dashboard's clock, counting down.

@@ -1,6 +1,6 @@
 //! GPUs and processors: how busy, how full, how warm.
 
-use protocol::fleet::DeviceRecord;
+use protocol::{DeviceId, HiveId, fleet::DeviceRecord};
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -9,13 +9,15 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    is_wide, plain_list, split_bottom, split_left,
+    plain_list,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, figure, graph, memory, meter, safe, word},
+    with_detail,
 };
 use crate::tui::{
-    state::{Pane, View},
+    state::{Pane, View, lists::ListName},
     theme::Tone,
+    update::lists::title,
 };
 
 /// How many seconds a graph shows.
@@ -39,30 +41,27 @@ fn percent(device: &DeviceRecord) -> Option<f64> {
 fn history<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, seconds: usize) -> Span<'a> {
     let key = (device.hive_id.clone(), device.id.clone());
     let Some(history) = ctx.model.histories.get(&key) else { return Span::raw("") };
-    if !history.is_still(ctx.now.monotonic, seconds) {
-        let next = std::time::Duration::from_secs(ctx.now.monotonic.as_secs() + 1);
-        ctx.changes_at(next);
-    }
-    graph(&history.seconds(ctx.now.monotonic, seconds))
+    graph(&ctx.history(history, seconds))
 }
 
-/// The table in a frame of the view `fleet`.
+/// The devices in their frame; also in the view `fleet`, where nothing is
+/// selected and no key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let total = ctx.model.fleet.devices.len();
-    let focused = ctx.model.ui.view == View::Devices && ctx.model.ui.focus == Pane::List;
-    let inner = Panel::new(format!("Devices  {total}")).focused(focused).draw(area, buffer);
-    table(ctx, inner, buffer, focused);
-}
-
-fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, focused: bool) {
     let model = ctx.model;
-    // On the home view nothing is selected here, and keys cannot reach it.
+    let focused = model.ui.view != View::Fleet && model.ui.focus == Pane::List;
+    let title = if focused {
+        title(model, ListName::Devices, "Devices")
+    } else {
+        format!("Devices  {}", model.fleet.devices.len())
+    };
+    let inner = Panel::new(title).focused(focused).draw(area, buffer);
     let nothing = Default::default();
     let selection = if focused { &model.ui.devices } else { &nothing };
+    let rows = selection.shown(&model.fleet.devices);
     Table { columns: &COLUMNS, selection, focused }.draw(
-        area,
+        inner,
         buffer,
-        model.fleet.devices.iter(),
+        rows,
         |device| !model.is_current(&device.hive_id) || device.unavailable.is_some(),
         |device, column| match column {
             0 => Line::from(device.hive_id.as_str()),
@@ -82,19 +81,42 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, focused: bool) {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let (list, about) =
-        if is_wide(area) { split_left(area, area.width * 3 / 5) } else { split_bottom(area, 9) };
+    let (list, below) = with_detail(area, 12, 9);
     panel(ctx, list, buffer);
-    detail(ctx, about, buffer);
+    let Some(below) = below else { return };
+    match ctx.model.ui.devices.id().and_then(|id| ctx.model.fleet.devices.get(id)) {
+        Some(device) => detail(ctx, below, buffer, device),
+        None => drop(Panel::new("No device selected").draw(below, buffer)),
+    }
 }
 
-fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let model = ctx.model;
-    let Some(device) = model.ui.devices.id().and_then(|id| model.fleet.devices.get(id)) else {
-        Panel::new("No device selected").draw(area, buffer);
-        return;
-    };
+/// Draws one device.
+pub(super) fn draw_one(
+    ctx: &Ctx<'_>,
+    area: Rect,
+    buffer: &mut Buffer,
+    hive: &HiveId,
+    device: &DeviceId,
+) {
+    match ctx.model.fleet.devices.get(&(hive.clone(), device.clone())) {
+        Some(device) => detail(ctx, area, buffer, device),
+        None => drop(Panel::new(format!("{device} of {hive} is gone")).draw(area, buffer)),
+    }
+}
+
+fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, device: &DeviceRecord) {
     let inner = Panel::new(format!("{} of {}", device.id, device.hive_id)).draw(area, buffer);
+    let lines = about(ctx, device, inner.width);
+    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+    if !ctx.model.is_current(&device.hive_id) {
+        buffer.set_style(inner, Tone::Quiet.style());
+    }
+}
+
+/// Everything that is known about a device, the holders of its memory last.
+fn about<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, width: u16) -> Vec<Line<'a>> {
     let mut lines = vec![Line::from(safe(&device.name, Tone::Strong))];
     if let Some(reason) = &device.unavailable {
         lines.push(Line::from(vec![word("unusable: ", Tone::Warn), safe(reason, Tone::Warn)]));
@@ -113,7 +135,7 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let mut busy = vec![word("util   ", Tone::Quiet)];
     busy.extend(meter(percent(device), 8));
     lines.push(Line::from(busy));
-    let room = usize::from(inner.width).saturating_sub(8).min(GRAPH);
+    let room = usize::from(width).saturating_sub(8).min(GRAPH);
     lines.push(Line::from(vec![
         history(ctx, device, room),
         word(format!("  {room}s"), Tone::Quiet),
@@ -135,12 +157,7 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             ])
         })),
     }
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-    if !model.is_current(&device.hive_id) {
-        buffer.set_style(inner, Tone::Quiet.style());
-    }
+    lines
 }
 
 /// A device in the detail of its machine: figures, and a graph below.
@@ -171,7 +188,8 @@ pub(super) fn brief<'a>(ctx: &Ctx<'_>, device: &DeviceRecord, width: u16) -> Vec
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.devices.iter().map(|(id, device)| {
+    let rows = ctx.model.ui.devices.shown(&ctx.model.fleet.devices);
+    let rows = rows.map(|(id, device)| {
         let mut spans = vec![Span::raw(format!("{} {} ", device.hive_id, device.id))];
         spans.extend(meter(percent(device), 4));
         let memory = memory(device.memory_used_bytes, device.memory_total_bytes);
@@ -179,4 +197,17 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
         (id.clone(), Line::from(spans))
     });
     plain_list(ctx, rows, ctx.model.ui.devices.id())
+}
+
+/// One device without frames.
+pub(super) fn plain_one<'a>(
+    ctx: &Ctx<'_>,
+    hive: &HiveId,
+    device: &DeviceId,
+    width: u16,
+) -> Vec<Line<'a>> {
+    match ctx.model.fleet.devices.get(&(hive.clone(), device.clone())) {
+        Some(device) => about(ctx, device, width),
+        None => vec![Line::from(word("It is gone.", Tone::Quiet))],
+    }
 }

@@ -1,7 +1,5 @@
 //! The home view: machines, what they have, what is said, what needs attention.
 
-use std::collections::BTreeMap;
-
 use protocol::{
     DeviceId, HiveId,
     fleet::{DeviceRecord, HiveRecord, HiveState, WorkerState},
@@ -15,22 +13,21 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    devices, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
+    devices, hive, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
     table::{Column, Table, figures, growing, words},
     widgets::{
-        Panel, UNKNOWN, count, cut_line, figure, hive_sign, job_sign, memory, meter, rate, safe,
-        word, worker_sign,
+        Panel, UNKNOWN, count, cut_line, figure, graph, hive_sign, job_sign, memory, meter, rate,
+        safe, word, worker_sign,
     },
-    workers,
 };
 use crate::tui::{
-    state::{Model, Pane},
+    state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
-    update::{is_large, shown_streams},
+    update::{is_large, lists::title, shown_streams},
 };
 
-const COLUMNS: [Column; 8] = [
-    growing("HIVE", 12, 0),
+const COLUMNS: [Column; 9] = [
+    growing("HIVE", 10, 0),
     words("STATE", 8, 1),
     words("UTIL", 13, 3),
     figures("MEMORY", 9, 4),
@@ -38,32 +35,8 @@ const COLUMNS: [Column; 8] = [
     figures("TOK/S", 6, 6),
     figures("TEMP", 5, 8),
     figures("SEEN", 7, 2),
+    words("TOK/S 12 S", 12, 9),
 ];
-
-/// What the workers of one machine come to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Crew {
-    alive: usize,
-    serving: usize,
-    starting: usize,
-    busy: usize,
-    speed: Option<f64>,
-}
-
-fn crews(model: &Model) -> BTreeMap<&HiveId, Crew> {
-    let mut crews: BTreeMap<&HiveId, Crew> = BTreeMap::new();
-    for worker in model.fleet.workers.values().filter(|it| !it.state.is_ended()) {
-        let crew = crews.entry(&worker.hive_id).or_default();
-        crew.alive += 1;
-        crew.serving += usize::from(worker.state.is_serving());
-        crew.busy += usize::from(worker.state == WorkerState::Busy);
-        crew.starting += usize::from(worker.state.is_coming());
-        if let Some(speed) = worker.tokens_per_second {
-            *crew.speed.get_or_insert(0.0) += speed;
-        }
-    }
-    crews
-}
 
 /// What the devices of one machine come to: its GPUs, or else its processor.
 /// One figure that is not known makes the sum unknown.
@@ -101,7 +74,11 @@ fn gear(model: &Model, hive: &HiveId) -> Gear {
 
 /// The sign and the word for a machine. Nothing is green while the queen is
 /// away.
-fn condition(model: &Model, hive: &HiveRecord, crew: Crew) -> (&'static str, &'static str, Tone) {
+pub(super) fn condition(
+    model: &Model,
+    hive: &HiveRecord,
+    crew: Crew,
+) -> (&'static str, &'static str, Tone) {
     let (sign, tone) = hive_sign(hive.state);
     let (sign, text, tone) = match hive.state {
         HiveState::Ready if crew.starting > 0 => ("◐", "loading", Tone::Working),
@@ -117,7 +94,7 @@ fn condition(model: &Model, hive: &HiveRecord, crew: Crew) -> (&'static str, &'s
 
 /// When a machine was last heard of. One that is well was heard of just now,
 /// and that does not have to be counted.
-fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
+pub(super) fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
     let live = ctx.model.connection.is_live();
     match hive.last_seen_at {
         _ if live && hive.state == HiveState::Ready => "now".to_owned(),
@@ -178,10 +155,10 @@ fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (rest, jobs_area) = split_bottom(rest, 7);
     jobs::panel(ctx, jobs_area, buffer);
     let (top, below) = split_top(rest, rest.height * 11 / 20);
-    let (left, right) = split_left(top, top.width * 3 / 5);
+    let (left, right) = split_left(top, top.width * 5 / 8);
     hives(ctx, left, buffer);
     detail(ctx, right, buffer);
-    let (left, right) = split_left(below, below.width * 3 / 5);
+    let (left, right) = split_left(below, below.width * 5 / 8);
     narration(ctx, left, buffer);
     streams(ctx, right, buffer);
 }
@@ -191,11 +168,15 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let total = model.fleet.hives.len();
     let live = model.connection.is_live();
     let title = if live {
-        format!("Hives  {total}")
+        title(model, ListName::Hives, "Hives")
     } else {
         format!("Hives  {total} (last known, not live)")
     };
-    let at = model.ui.hives.id().and_then(|id| model.fleet.hives.keys().position(|it| it == id));
+    let at = model
+        .ui
+        .hives
+        .id()
+        .and_then(|id| model.ui.hives.shown(&model.fleet.hives).position(|(it, _)| it == id));
     let focused = model.ui.focus == Pane::List;
     let mut panel = Panel::new(title).focused(focused);
     if let Some(at) = at {
@@ -205,13 +186,12 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         panel = panel.right(Line::from(word("STALE", Tone::Warn)));
     }
     let inner = panel.draw(area, buffer);
-    let crews = crews(model);
-    let crew = |hive: &HiveRecord| crews.get(&hive.id).copied().unwrap_or_default();
+    let crew = |hive: &HiveRecord| model.totals.crew(&hive.id);
     let table = Table { columns: &COLUMNS, selection: &model.ui.hives, focused };
     table.draw(
         inner,
         buffer,
-        model.fleet.hives.iter(),
+        model.ui.hives.shown(&model.fleet.hives),
         |hive| !model.is_current(&hive.id),
         |hive, column| {
             let (sign, state, tone) = condition(model, hive, crew(hive));
@@ -224,9 +204,10 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                 3 => Line::from(memory(gear().used, gear().total)),
                 4 if hive.state == HiveState::Lost => Line::from(format!("?/{}", crew.alive)),
                 4 => Line::from(format!("{}/{}", crew.serving, crew.alive)),
-                5 => Line::from(rate(crew.speed.filter(|_| hive.state != HiveState::Lost))),
+                5 => Line::from(rate(crew.speed().filter(|_| hive.state != HiveState::Lost))),
                 6 => Line::from(figure(gear().celsius, "°")),
-                _ => Line::from(seen(ctx, hive)),
+                7 => Line::from(seen(ctx, hive)),
+                _ => Line::from(pace(ctx, &hive.id, 12)),
             }
         },
     );
@@ -240,69 +221,28 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         return;
     };
     let inner = Panel::new(hive.id.to_string()).draw(area, buffer);
-    let crew = crews(model).get(&hive.id).copied().unwrap_or_default();
-    let (sign, state, tone) = condition(model, hive, crew);
-    let version = hive.version.as_deref().unwrap_or(UNKNOWN);
-    let mut about = vec![Line::from(vec![
-        word("state    ", Tone::Quiet),
-        word(format!("{sign} {state}"), tone),
-        word(format!("   seen {}", seen(ctx, hive)), Tone::Quiet),
-    ])];
-    about.push(Line::from(vec![
-        word("address  ", Tone::Quiet),
-        safe(&hive.url, Tone::Plain),
-        word("   version ", Tone::Quiet),
-        safe(version, Tone::Plain),
-    ]));
-    if let Some(reason) = &hive.reason {
-        about.push(Line::from(vec![word("reason   ", Tone::Quiet), safe(reason, Tone::Warn)]));
-    }
-    about.push(Line::default());
-    for device in devices_of(model, &hive.id) {
-        about.extend(devices::brief(ctx, device, inner.width.saturating_sub(2)));
-    }
-    about.push(Line::default());
-    about.push(Line::from(word("WORKERS", Tone::Quiet)));
-    let workers = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
-    let mut none = true;
-    for worker in workers.take(usize::from(inner.height)) {
-        none = false;
-        about.push(workers::brief(worker));
-    }
-    if none {
-        about.push(Line::from(word("none", Tone::Quiet)));
-    }
-    for (line, y) in about.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-    if !model.is_current(&hive.id) {
-        buffer.set_style(inner, Tone::Quiet.style());
-    }
+    hive::about(ctx, inner, buffer, hive);
+}
+
+/// How fast a machine generated lately; silence is a gap.
+pub(super) fn pace<'a>(ctx: &Ctx<'_>, hive: &HiveId, seconds: usize) -> Span<'a> {
+    let Some(history) = ctx.model.speeds.get(hive) else { return Span::raw("") };
+    let values = ctx.history(history, seconds);
+    let most = values.iter().flatten().copied().fold(1.0, f64::max);
+    let shares: Vec<_> =
+        values.iter().map(|value| value.map(|value| value / most * 100.0)).collect();
+    graph(&shares)
 }
 
 fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let log = &model.streams.all;
-    let window = &model.ui.fleet_narration;
-    let shown = |said: &_| model.concerns_selection(said);
     let title = model
         .ui
         .hives
         .id()
         .map_or_else(|| "Narration".to_owned(), |hive| format!("{hive} · narration"));
-    let inner = Panel::new(title)
-        .focused(model.ui.focus == Pane::Narration)
-        .right(lines::corner(log, window, shown))
-        .bottom_left(lines::dropped(log))
-        .draw(area, buffer);
-    if !log.back_from(u64::MAX).any(|(_, entry)| shown(&entry.meta)) {
-        let note = Line::from(word("Nothing was said since this dashboard started.", Tone::Quiet));
-        if inner.height > 0 {
-            cut_line(buffer, inner.x + 1, inner.y, &note, inner.width.saturating_sub(2));
-        }
-    }
-    let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-    lines::narration(ctx, text, buffer, log, window, shown);
+    let panel = Panel::new(title).focused(model.ui.focus == Pane::Narration);
+    lines::framed(ctx, area, buffer, Reading::Fleet, panel, None);
 }
 
 /// Answers that are being generated, the newest first.
@@ -322,7 +262,7 @@ fn streams(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         cut_line(buffer, head.x + 1, head.y, &line, head.width.saturating_sub(2));
         if let Some(stream) = model.streams.job(job) {
             let text = Rect { x: text.x + 3, width: text.width.saturating_sub(3), ..text };
-            lines::text(text, buffer, &stream.text, &Default::default());
+            lines::tail(text, buffer, &stream.text);
         }
     }
     if live == 0 && inner.height > 0 {
@@ -439,9 +379,8 @@ fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let model = ctx.model;
-    let crews = crews(model);
-    let rows = model.fleet.hives.iter().map(|(id, hive)| {
-        let crew = crews.get(id).copied().unwrap_or_default();
+    let rows = model.ui.hives.shown(&model.fleet.hives).map(|(id, hive)| {
+        let crew = model.totals.crew(id);
         let (sign, state, tone) = condition(model, hive, crew);
         let workers = count(crew.alive, "worker", "workers");
         let line = Line::from(vec![

@@ -1,9 +1,10 @@
-//! The prompt, and the answer as it comes.
+//! The prompt, whom it is put to, and the answers as they come.
 
 use protocol::JobId;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
+    style::{Modifier, Style},
     text::{Line, Span},
     widgets::Widget,
 };
@@ -14,25 +15,52 @@ use super::{
     widgets::{Panel, cut_line, safe, word},
 };
 use crate::tui::{
-    state::{Pane, infer::Turn},
+    state::{
+        Pane,
+        infer::{Target, Turn},
+        reading::Reading,
+        sampling::Setting,
+    },
     theme::Tone,
 };
+
+/// How wide the settings are.
+const SETTINGS: u16 = 40;
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let (prompt_area, rest) = split_top(area, if area.height >= 30 { 8 } else { 5 });
     prompt(ctx, prompt_area, buffer);
-    let (answer_area, said_area) = if is_wide(area) {
-        split_left(rest, rest.width * 3 / 5)
+    let wide = is_wide(area);
+    let choosing = model.ui.focus == Pane::Settings;
+    let (rest, side) = match (wide, choosing) {
+        (true, _) => split_left(rest, rest.width - SETTINGS),
+        // What is chosen takes the place of what is said.
+        (false, true) => split_left(rest, rest.width.saturating_sub(SETTINGS)),
+        (false, false) => (rest, Rect::default()),
+    };
+    if !side.is_empty() {
+        settings(ctx, side, buffer);
+    }
+    let (answers, said) = if choosing && !wide {
+        (rest, Rect::default())
     } else {
         split_bottom(rest, (rest.height / 3).clamp(4, 8))
     };
-    answer(ctx, answer_area, buffer);
+    match &model.infer.second {
+        Some(second) => {
+            let (left, right) = split_left(answers, answers.width / 2);
+            answer(ctx, left, buffer, &model.infer.first, Reading::JobText);
+            answer(ctx, right, buffer, second, Reading::SecondText);
+        }
+        None => answer(ctx, answers, buffer, &model.infer.first, Reading::JobText),
+    }
     match model.infer.job() {
-        Some(job) => jobs::narration(ctx, said_area, buffer, job, false),
+        _ if said.is_empty() => {}
+        Some(job) => jobs::narration(ctx, said, buffer, job, false),
         None => {
-            Panel::new("narration").draw(said_area, buffer);
+            Panel::new("narration").draw(said, buffer);
         }
     }
 }
@@ -40,16 +68,50 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn prompt(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.focus == Pane::Prompt;
-    let asked = vec![word("model ", Tone::Quiet), safe(model.infer.model.as_str(), Tone::Plain)];
+    let asked: Vec<String> = model.infer.targets().map(name).collect();
+    let asked = vec![word("model ", Tone::Quiet), safe(&asked.join(" and "), Tone::Plain)];
     let inner = Panel::new("Prompt").focused(focused).right(Line::from(asked)).draw(area, buffer);
     let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     // The box draws its own cursor, and there is none where nothing is typed.
     let mut prompt = model.infer.prompt.clone();
     if !focused {
-        prompt.set_cursor_style(ratatui::style::Style::new());
+        prompt.set_cursor_style(Style::new());
     }
     if !text.is_empty() {
         (&prompt).render(text, buffer);
+    }
+}
+
+/// Who is asked: `model` or `model on wk-1`.
+fn name(target: &Target) -> String {
+    match &target.worker {
+        Some(worker) => format!("{} on {worker}", target.model),
+        None => target.model.to_string(),
+    }
+}
+
+fn settings(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let model = ctx.model;
+    let focused = model.ui.focus == Pane::Settings;
+    let inner = Panel::new("Settings").focused(focused).draw(area, buffer);
+    for (setting, y) in Setting::ALL.into_iter().zip(inner.y..inner.bottom()) {
+        let here = focused && setting == model.infer.setting;
+        let mut spans = vec![
+            word(if here { "▌" } else { " " }, Tone::Accent),
+            word(format!("{:<19}", setting.name()), Tone::Quiet),
+        ];
+        match model.infer.typed.as_ref().filter(|_| here) {
+            Some(typed) => {
+                spans.push(safe(typed, Tone::Strong));
+                spans.push(Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)));
+            }
+            None => spans.push(safe(&model.setting(setting), Tone::Plain)),
+        }
+        cut_line(buffer, inner.x, y, &Line::from(spans), inner.width.saturating_sub(1));
+        if here && model.infer.typed.is_none() {
+            let row = Rect { x: inner.x + 1, y, width: inner.width - 1, height: 1 };
+            buffer.set_style(row, Tone::Strong.style().add_modifier(Modifier::REVERSED));
+        }
     }
 }
 
@@ -60,13 +122,18 @@ fn waiting<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
     Line::from(safe(what, Tone::Working))
 }
 
-fn answer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+fn answer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, target: &Target, reading: Reading) {
     let model = ctx.model;
-    let window = &model.ui.job_text;
-    let mut panel = Panel::new("Answer").focused(model.ui.focus == Pane::Text);
-    let stream = model.infer.job().and_then(|job| model.streams.job(job));
+    let focused = model.reading() == Some(reading);
+    let title = match model.infer.second {
+        Some(_) => name(target),
+        None => "Answer".to_owned(),
+    };
+    let mut panel = Panel::new(Line::from(safe(&title, Tone::Plain))).focused(focused);
+    let stream = target.job().and_then(|job| model.streams.job(job));
     let mut notes = Vec::new();
-    match &model.infer.turn {
+    let mut figures = None;
+    match &target.turn {
         Turn::Unasked => notes.push(Line::from(word("Nothing was asked yet.", Tone::Quiet))),
         Turn::Sending { prompt, since, .. } => {
             notes.push(asked(prompt));
@@ -81,26 +148,27 @@ fn answer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             notes.push(asked(prompt));
             match stream {
                 Some(stream) if stream.pace.count > 0 => {
-                    panel = panel
-                        .bottom_left(jobs::figures_of(stream, Some(*at)))
-                        .bottom_right(lines::corner(&stream.text, window, |()| true));
+                    figures = Some(jobs::figures_of(stream, Some(*at)));
                 }
                 _ if model.is_ended(job) => notes.extend(jobs::last_word(model, job)),
                 _ => {
                     notes.push(waiting(ctx, job));
-                    panel = panel.bottom_left(format!("waiting {}", ctx.age(*at)));
+                    figures = Some(format!("waiting {}", ctx.age(*at)));
                 }
             }
         }
     }
-    let inner = panel.draw(area, buffer);
-    let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-    let (head, text) = split_top(inner, u16::try_from(notes.len()).unwrap_or(1));
-    for (line, y) in notes.iter().zip(head.y..head.bottom()) {
-        cut_line(buffer, head.x, y, line, head.width.saturating_sub(1));
-    }
-    if let Some(stream) = stream {
-        lines::text(text, buffer, &stream.text, window);
+    // The question stands above its answer, within the same frame.
+    let head = u16::try_from(notes.len()).unwrap_or(1);
+    lines::framed_below(ctx, area, buffer, reading, panel, (figures, head));
+    let inner = Rect {
+        x: area.x + 2,
+        y: area.y + 1,
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(2),
+    };
+    for (line, y) in notes.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x, y, line, inner.width);
     }
 }
 
@@ -111,20 +179,30 @@ fn asked<'a>(prompt: &str) -> Line<'a> {
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
     let model = ctx.model;
-    let typed = model.infer.text();
-    let mut lines = vec![Line::from(vec![Span::raw("› "), safe(&typed, Tone::Strong)])];
-    if let Some(job) = model.infer.job() {
-        lines.push(Line::from(jobs::standing(model, job)));
-        if let Some(stream) = model.streams.job(job) {
-            let room = usize::from(model.size.1);
-            let text: Vec<_> = stream.text.numbered().rev().take(room).collect();
-            lines.extend(
-                text.into_iter().rev().map(|(_, it)| Line::from(safe(&it.text, Tone::Plain))),
-            );
+    let mut lines = Vec::new();
+    if model.ui.focus == Pane::Settings {
+        let setting = model.infer.setting;
+        let value = match &model.infer.typed {
+            Some(typed) => format!("{typed}_"),
+            None => model.setting(setting),
+        };
+        lines.push(Line::from(vec![
+            word(format!("{}: ", setting.name()), Tone::Accent),
+            safe(&value, Tone::Plain),
+        ]));
+    } else {
+        let typed = model.infer.text();
+        lines.push(Line::from(vec![Span::raw("› "), safe(&typed, Tone::Strong)]));
+    }
+    for target in model.infer.targets() {
+        if let Some(job) = target.job() {
+            let mut standing = jobs::standing(model, job);
+            standing.push(Span::raw(format!("  {}", name(target))));
+            lines.push(Line::from(standing));
+            lines.extend(jobs::last_word(model, job));
+        } else if let Turn::Refused { cause } = &target.turn {
+            lines.push(Line::from(safe(cause, Tone::Bad)));
         }
-        lines.extend(jobs::last_word(model, job));
-    } else if let Turn::Refused { cause } = &model.infer.turn {
-        lines.push(Line::from(safe(cause, Tone::Bad)));
     }
     lines
 }

@@ -17,8 +17,12 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
-    state::{Model, Pane, View, streams::JobStream},
+    state::{
+        Model, Pane, View, lists::ListName, reading::Reading, selection::Selection,
+        streams::JobStream,
+    },
     theme::Tone,
+    update::lists::{is_special, title as title_of},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -66,25 +70,31 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     panel(ctx, area, buffer);
 }
 
-/// The table in its frame; also at the foot of a large view `fleet`.
+/// The jobs in their frame; also at the foot of a large view `fleet`, where no
+/// key reaches them.
 pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let is_view = model.ui.view == View::Jobs;
-    let all = || model.fleet.jobs.values();
+    let is_view = model.ui.view != View::Fleet;
+    let nothing = Selection::newest_first();
+    let selection = if is_view { &model.ui.jobs } else { &nothing };
+    let rows = selection.shown(&model.fleet.jobs);
+    let all = || rows.clone().map(|(_, job)| job);
     let running = all().filter(|it| !it.state.is_ended()).count();
     let failed = all().filter(|it| it.state == JobState::Failed).count();
-    let title = format!("Jobs  {running} running  {failed} failed  {} in all", all().count());
+    let title = if is_view && is_special(model, ListName::Jobs) {
+        title_of(model, ListName::Jobs, "Jobs")
+    } else {
+        format!("Jobs  {running} running  {failed} failed  {} in all", all().count())
+    };
     let inner = Panel::new(title).focused(is_view).draw(area, buffer);
-    if model.fleet.jobs.is_empty() && inner.height > 1 {
+    if all().next().is_none() && selection.filter.is_empty() && inner.height > 1 {
         let line = Line::from(word("Nobody has asked for anything yet.", Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
-    let nothing = Default::default();
-    let selection = if is_view { &model.ui.jobs } else { &nothing };
     Table { columns: &COLUMNS, selection, focused: is_view }.draw(
         inner,
         buffer,
-        model.fleet.jobs.iter().rev(),
+        rows,
         |_| !model.connection.is_live(),
         |job, column| {
             let (sign, tone) = job_sign(job.state);
@@ -107,10 +117,7 @@ pub(super) fn panel(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 
 /// Draws one job.
 pub(super) fn draw_one(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
-    let model = ctx.model;
-    let has_text = model.streams.job(job).is_some_and(|stream| !stream.text.is_empty())
-        || model.fleet.jobs.get(job).is_some_and(|record| record.operation == "infer");
-    if !has_text {
+    if !ctx.model.generates(job) {
         narration(ctx, area, buffer, job, true);
         return;
     }
@@ -190,55 +197,32 @@ pub(super) fn figures_of(stream: &JobStream, asked_at: Option<protocol::Timestam
 
 fn text(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId) {
     let model = ctx.model;
-    let window = &model.ui.job_text;
-    let mut panel = Panel::new(title(ctx, job))
+    let panel = Panel::new(title(ctx, job))
         .focused(model.ui.focus == Pane::Text)
         .right(Line::from(standing(model, job)));
-    let stream = model.streams.job(job);
-    if let Some(stream) = stream {
-        let asked_at = model.fleet.jobs.get(job).map(|it| it.created_at);
-        panel = panel.bottom_left(figures_of(stream, asked_at)).bottom_right(lines::corner(
-            &stream.text,
-            window,
-            |()| true,
-        ));
-    }
-    let inner = panel.draw(area, buffer);
-    if let Some(stream) = stream {
-        let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-        lines::text(text, buffer, &stream.text, window);
-    }
+    let asked_at = model.fleet.jobs.get(job).map(|it| it.created_at);
+    let figures = model.streams.job(job).map(|stream| figures_of(stream, asked_at));
+    lines::framed(ctx, area, buffer, Reading::JobText, panel, figures);
 }
 
 /// What one job says.
 pub(super) fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &JobId, alone: bool) {
     let model = ctx.model;
-    let window = &model.ui.job_narration;
-    let stream = model.streams.job(job);
     let focused = model.ui.focus == Pane::Narration || alone;
-    let mut panel = if alone {
+    let panel = if alone {
         Panel::new(title(ctx, job)).right(Line::from(standing(model, job)))
     } else {
         Panel::new("narration")
     };
-    panel = panel.focused(focused);
-    if let Some(stream) = stream {
-        let corner = lines::corner(&stream.narration, window, |_| true);
-        panel = panel.bottom_left(lines::dropped(&stream.narration)).bottom_right(corner);
-    }
-    let inner = panel.draw(area, buffer);
-    let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(1), ..inner };
-    let text = match last_word(model, job) {
-        Some(line) if text.height > 1 => {
-            let (above, below) = split_bottom(text, 1);
-            cut_line(buffer, below.x, below.y, &line, below.width.saturating_sub(1));
+    let area = match last_word(model, job) {
+        Some(line) if area.height > 4 => {
+            let (above, below) = split_bottom(area, 1);
+            cut_line(buffer, below.x + 2, below.y, &line, below.width.saturating_sub(3));
             above
         }
-        _ => text,
+        _ => area,
     };
-    if let Some(stream) = stream {
-        lines::narration(ctx, text, buffer, &stream.narration, window, |_| true);
-    }
+    lines::framed(ctx, area, buffer, Reading::Job, panel.focused(focused), None);
 }
 
 /// How it ended, or why nothing more is heard of it.
@@ -274,7 +258,8 @@ pub(super) fn stream_head<'a>(ctx: &Ctx<'_>, job: &JobId) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.jobs.iter().rev().map(|(id, job)| {
+    let rows = ctx.model.ui.jobs.shown(&ctx.model.fleet.jobs);
+    let rows = rows.map(|(id, job)| {
         let (sign, tone) = job_sign(job.state);
         let mut line = Line::from(vec![
             word(format!("{sign} {} {} ", id.short(), job.state.as_str()), tone),
@@ -287,14 +272,9 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     plain_list(ctx, rows, ctx.model.ui.jobs.id())
 }
 
-/// One job without frames: where it stands and its last words.
+/// One job without frames; what it says or generates goes below.
 pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, job: &JobId) -> Vec<Line<'a>> {
     let mut lines = vec![title(ctx, job), Line::from(standing(ctx.model, job))];
     lines.extend(last_word(ctx.model, job));
-    if let Some(stream) = ctx.model.streams.job(job) {
-        let room = usize::from(ctx.model.size.1);
-        let said: Vec<_> = stream.narration.numbered().rev().take(room).collect();
-        lines.extend(said.into_iter().rev().map(|(_, it)| Line::from(safe(&it.text, Tone::Quiet))));
-    }
     lines
 }

@@ -12,12 +12,17 @@
 
 mod context;
 mod devices;
+mod dialogs;
 mod fleet;
 mod help;
+mod hive;
 mod infer;
 mod jobs;
 mod lines;
+mod models;
 mod offline;
+mod palette;
+mod queen;
 mod table;
 mod widgets;
 mod workers;
@@ -30,7 +35,6 @@ use ratatui::{
     layout::Rect,
     style::Style,
     text::{Line, Span},
-    widgets::{Clear, Widget},
 };
 
 use self::{
@@ -38,13 +42,16 @@ use self::{
     widgets::{Panel, bar, count, cut_line, rate, safe, word},
 };
 use super::{
-    keymap::{self, Action, Context},
-    state::{Dialog, Model, Now, View, connection::Connection},
+    keymap::{self, Action},
+    state::{HiveTab, Model, Now, View, connection::Connection, dialog::Dialog, reading::Reading},
     theme::Tone,
+    update::lists,
 };
 
 /// Below this the screen is a plain list.
 const TINY: (u16, u16) = (60, 15);
+/// Below this the names of the views do not fit beside each other.
+const TABS: u16 = 76;
 /// From this on there is room beside each other.
 const WIDE: (u16, u16) = (120, 30);
 
@@ -69,6 +76,10 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if let Some(toast) = &ctx.model.ui.toast {
         ctx.changes_at(toast.until);
     }
+    // Rows that were held in their places may change them then.
+    if ctx.model.list_in_view().is_some_and(|name| lists::is_sorted(ctx.model, name)) {
+        ctx.changes_at(ctx.model.ui.held_until);
+    }
     if area.width < TINY.0 || area.height < TINY.1 {
         tiny(ctx, area, buffer);
         return;
@@ -80,7 +91,12 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     draw_header(ctx, header, buffer);
     let rest = if wide {
         let (row, rest) = split_top(rest, 1);
-        bar(row, buffer, tabs(&ctx.model.ui.view), Line::from(crumbs(ctx.model)));
+        bar(
+            row,
+            buffer,
+            tabs(&ctx.model.ui.view, area.width),
+            Line::from(format!("{} ", crumbs(ctx.model))),
+        );
         rest
     } else {
         rest
@@ -94,7 +110,19 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         None => rest,
     };
     draw_body(ctx, body, buffer);
-    match &ctx.model.ui.toast {
+    let asked = match &ctx.model.ui.dialog {
+        Some(Dialog::Filter(..)) => Some(filter_line(ctx.model)),
+        _ => lines::asked(ctx.model),
+    };
+    let toast = match asked {
+        Some(line) => {
+            cut_line(buffer, status.x, status.y, &line, status.width);
+            draw_footer(ctx, footer_area, buffer);
+            return;
+        }
+        None => &ctx.model.ui.toast,
+    };
+    match toast {
         Some(toast) => {
             let sign = match toast.tone {
                 Tone::Good => "✓ ",
@@ -108,16 +136,14 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             ]);
             cut_line(buffer, status.x, status.y, &line, status.width);
         }
-        None if !wide => bar(status, buffer, tabs(&ctx.model.ui.view), Line::default()),
+        None if !wide => bar(status, buffer, tabs(&ctx.model.ui.view, area.width), Line::default()),
         None => {}
     }
     draw_footer(ctx, footer_area, buffer);
     if let Some(first) = ctx.model.ui.help {
         help::draw(ctx, body, buffer, first);
     }
-    if let Some(dialog) = &ctx.model.ui.dialog {
-        draw_dialog(ctx, body, buffer, dialog);
-    }
+    dialogs::draw(ctx, body, buffer);
 }
 
 fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -125,14 +151,41 @@ fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         offline::first_contact(ctx, area, buffer);
         return;
     }
-    match &ctx.model.ui.view {
-        View::Fleet => fleet::draw(ctx, area, buffer),
-        View::Workers => workers::draw(ctx, area, buffer),
-        View::Devices => devices::draw(ctx, area, buffer),
-        View::Jobs => jobs::draw(ctx, area, buffer),
-        View::Job(job) => jobs::draw_one(ctx, area, buffer, job),
-        View::Infer => infer::draw(ctx, area, buffer),
+    match (&ctx.model.ui.view, ctx.model.reading()) {
+        (view, Some(reading)) if ctx.model.ui.full => {
+            let panel = Panel::new(view.name()).focused(true);
+            lines::framed(ctx, area, buffer, reading, panel, None);
+        }
+        (View::Fleet, _) => fleet::draw(ctx, area, buffer),
+        (View::Hive(hive, tab), _) => hive::draw(ctx, area, buffer, hive, *tab),
+        (View::Workers, _) => workers::draw(ctx, area, buffer),
+        (View::Worker(worker), _) => workers::draw_one(ctx, area, buffer, worker),
+        (View::Devices, _) => devices::draw(ctx, area, buffer),
+        (View::Device(hive, device), _) => devices::draw_one(ctx, area, buffer, hive, device),
+        (View::Models, _) => models::draw(ctx, area, buffer),
+        (View::Jobs, _) => jobs::draw(ctx, area, buffer),
+        (View::Job(job), _) => jobs::draw_one(ctx, area, buffer, job),
+        (View::Infer, _) => infer::draw(ctx, area, buffer),
+        (View::Events, _) => {
+            let panel = Panel::new("Events  everybody").focused(true);
+            lines::framed(ctx, area, buffer, Reading::Events, panel, None);
+        }
+        (View::Queen, _) => queen::draw(ctx, area, buffer),
     }
+}
+
+/// The filter that is being typed, and what it comes to.
+fn filter_line<'a>(model: &Model) -> Line<'a> {
+    let Some(Dialog::Filter(name, line, _)) = &model.ui.dialog else { return Line::default() };
+    let mut spans = vec![word("/", Tone::Accent)];
+    spans.extend(dialogs::typed(line, ""));
+    match lists::filtered(model, *name) {
+        Ok((shown, total)) => {
+            spans.push(word(format!("  {shown} of {total}"), Tone::Quiet));
+        }
+        Err(problem) => spans.push(safe(&format!("  ✗ {problem}"), Tone::Bad)),
+    }
+    Line::from(spans)
 }
 
 /// Whether there is room beside each other.
@@ -149,6 +202,20 @@ fn split_bottom(area: Rect, height: u16) -> (Rect, Rect) {
     let height = height.min(area.height);
     let (above, below) = split_top(area, area.height - height);
     (above, below)
+}
+
+/// A list and what is selected in it: beside each other, below each other, or
+/// only the list where that would leave it no room.
+fn with_detail(area: Rect, share: u16, rows: u16) -> (Rect, Option<Rect>) {
+    if is_wide(area) {
+        let (list, detail) = split_left(area, area.width * share / 20);
+        (list, Some(detail))
+    } else if area.height >= rows * 2 {
+        let (list, detail) = split_bottom(area, rows);
+        (list, Some(detail))
+    } else {
+        (area, None)
+    }
 }
 
 fn split_left(area: Rect, width: u16) -> (Rect, Rect) {
@@ -182,6 +249,10 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             let age = ctx.elapsed(outage.since);
             Line::from(word(format!("as of {at}, {age} ago "), Tone::Warn))
         }
+        // On a small screen the way back stands here, on a larger one beside the tabs.
+        Connection::Live if !model.ui.trail.is_empty() && !is_wide(area_of(model)) => {
+            Line::from(format!("{} ", crumbs(model)))
+        }
         Connection::Live => Line::from(format!("{} ", totals(model, room))),
         Connection::Connecting | Connection::Unreached(_) | Connection::Syncing { .. } => {
             Line::default()
@@ -190,10 +261,14 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     bar(area, buffer, left, right);
 }
 
+fn area_of(model: &Model) -> Rect {
+    Rect { width: model.size.0, height: model.size.1, ..Rect::default() }
+}
+
 /// How much there is, as far as there is room for it.
 fn totals(model: &Model, room: usize) -> String {
     let fleet = &model.fleet;
-    let workers = fleet.workers.values().filter(|it| !it.state.is_ended()).count();
+    let workers: usize = model.totals.iter().map(|(_, crew)| crew.alive).sum();
     let gpus = fleet.devices.values().filter(|it| !it.id.is_cpu()).count();
     let running = fleet.jobs.values().filter(|it| !it.state.is_ended()).count();
     let queued = fleet.queen.as_ref().map_or(0, |queen| queen.queued);
@@ -227,22 +302,27 @@ fn totals(model: &Model, room: usize) -> String {
 
 /// All workers that are heard of together; unknown when nobody generates.
 fn speed(model: &Model) -> Option<f64> {
-    let heard = model.fleet.workers.values().filter(|it| model.is_current(&it.hive_id));
-    let known = heard.filter_map(|it| it.tokens_per_second);
-    known.reduce(|a, b| a + b)
+    let heard = model.totals.iter().filter(|(hive, _)| model.is_current(hive));
+    heard.filter_map(|(_, crew)| crew.speed()).reduce(|a, b| a + b)
 }
 
-fn tabs<'a>(view: &View) -> Line<'a> {
+/// All views; where there is no room for their names, only their keys.
+fn tabs<'a>(view: &View, width: u16) -> Line<'a> {
     let all = [
-        ("1 fleet", matches!(view, View::Fleet)),
-        ("2 workers", matches!(view, View::Workers)),
-        ("3 gpus", matches!(view, View::Devices)),
+        ("1 fleet", matches!(view, View::Fleet | View::Hive(..))),
+        ("2 workers", matches!(view, View::Workers | View::Worker(_))),
+        ("3 gpus", matches!(view, View::Devices | View::Device(..))),
+        ("4 models", matches!(view, View::Models)),
         ("5 jobs", matches!(view, View::Jobs | View::Job(_))),
         ("6 infer", matches!(view, View::Infer)),
+        ("7 events", matches!(view, View::Events)),
+        ("8 queen", matches!(view, View::Queen)),
     ];
     let spans = all.into_iter().map(|(name, here)| {
         if here {
             word(format!("[{name}]"), Tone::Accent)
+        } else if width < TABS {
+            word(format!(" {} ", name.get(..1).unwrap_or_default()), Tone::Quiet)
         } else {
             word(format!(" {name} "), Tone::Quiet)
         }
@@ -250,17 +330,19 @@ fn tabs<'a>(view: &View) -> Line<'a> {
     Line::from_iter(spans)
 }
 
+/// The way back.
 fn crumbs(model: &Model) -> String {
-    match &model.ui.view {
-        View::Job(job) => format!("jobs › {} ", job.short()),
-        View::Fleet | View::Workers | View::Devices | View::Jobs | View::Infer => String::new(),
+    if model.ui.trail.is_empty() {
+        return String::new();
     }
+    let views = model.ui.trail.iter().chain([&model.ui.view]);
+    views.map(View::name).collect::<Vec<_>>().join(" › ")
 }
 
 /// The keys that matter here, the way out on the right.
 fn draw_footer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let is_root = model.ui.view.parent().is_none();
+    let is_root = model.ui.parent().is_none();
     let hints = keymap::bindings(model).filter(|it| !it.hint.is_empty());
     let mut left = vec![Span::raw(" ")];
     let mut used = 1;
@@ -286,60 +368,6 @@ fn draw_footer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     bar(area, buffer, Line::from(left), right);
 }
 
-fn draw_dialog(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, dialog: &Dialog) {
-    let Dialog::CancelJob(job) = dialog;
-    let record = ctx.model.fleet.jobs.get(job);
-    let what = record.map_or("job", |it| it.operation.as_str());
-    let state = if ctx.model.is_ended(job) { "over already" } else { "still running" };
-    let lines = vec![
-        Line::from(vec![
-            safe(what, Tone::Strong),
-            Span::raw(format!("  {job}  ")),
-            word(state, Tone::Plain),
-        ]),
-        Line::from(
-            record
-                .and_then(|it| it.last_message.as_deref())
-                .map_or_else(|| Span::raw(""), |message| safe(message, Tone::Quiet)),
-        ),
-        Line::default(),
-        yes_or_no(),
-        Line::from(word(
-            Action::Confirm.twin().unwrap_or_default().replace("JOB", job.as_str()),
-            Tone::Quiet,
-        )),
-    ];
-    let title = format!("Cancel {what} {}?", job.short());
-    popup(area, buffer, &title, "Enter does nothing here", &lines);
-}
-
-/// The keys of a question, from the keymap.
-fn yes_or_no<'a>() -> Line<'a> {
-    let bindings = keymap::KEYMAP.iter().filter(|it| it.context == Context::Dialog);
-    Line::from_iter(bindings.flat_map(|binding| {
-        [
-            word(format!("[{}]", binding.key_label()), Tone::Accent),
-            Span::raw(format!(" {}    ", binding.what)),
-        ]
-    }))
-}
-
-/// A box in front of everything.
-fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line<'_>]) {
-    let width = area.width.saturating_sub(4).min(76);
-    let height =
-        (u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2)).min(area.height);
-    let x = area.x + (area.width - width) / 2;
-    let y = area.y + (area.height - height) / 2;
-    let area = Rect { x, y, width, height };
-    Clear.render(area, buffer);
-    let panel = Panel::new(title.to_owned()).bottom_left(note.to_owned()).focused(true);
-    let inner = panel.draw(area, buffer);
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-}
-
 /// Without room for frames: how it is, what is selected, the way out.
 fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
@@ -347,9 +375,8 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if let Some(banner) = offline::banner(ctx) {
         lines.push(banner);
     }
-    if let Some(Dialog::CancelJob(job)) = &model.ui.dialog {
-        lines.push(Line::from(word(format!("Cancel {}?", job.short()), Tone::Strong)));
-        lines.push(yes_or_no());
+    if model.ui.dialog.is_some() {
+        lines.extend(dialogs::plain(ctx));
     } else if let Some(toast) = &model.ui.toast {
         lines.push(Line::from(word(toast.text.as_str(), toast.tone)));
     }
@@ -358,16 +385,39 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     } else {
         match &model.ui.view {
             View::Fleet => lines.extend(fleet::plain(ctx)),
+            View::Hive(hive, tab) => lines.extend(hive::plain(ctx, hive, *tab)),
             View::Workers => lines.extend(workers::plain(ctx)),
+            View::Worker(worker) => lines.extend(workers::plain_one(ctx, worker)),
             View::Devices => lines.extend(devices::plain(ctx)),
+            View::Device(hive, device) => {
+                lines.extend(devices::plain_one(ctx, hive, device, area.width));
+            }
+            View::Models => lines.extend(models::plain(ctx)),
             View::Jobs => lines.extend(jobs::plain(ctx)),
             View::Job(job) => lines.extend(jobs::plain_one(ctx, job)),
             View::Infer => lines.extend(infer::plain(ctx)),
+            View::Queen => lines.extend(queen::plain(ctx)),
+            View::Events => {}
         }
     }
+    lines.extend(lines::asked(model));
     let (body, footer) = split_bottom(area, 1);
     for (line, y) in lines.iter().zip(body.y..body.bottom()) {
         cut_line(buffer, body.x, y, line, body.width);
+    }
+    let used = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let (_, rest) = split_top(body, used);
+    let reading = match &model.ui.view {
+        _ if !model.is_known => None,
+        View::Infer => Some(model.reading().unwrap_or(Reading::JobText)),
+        View::Hive(_, HiveTab::Overview) => None,
+        View::Fleet => None,
+        _ => model.reading(),
+    };
+    if let Some(reading) = reading
+        && let Some(log) = model.log(reading)
+    {
+        lines::draw(ctx, rest, buffer, reading, log);
     }
     if body.height > 0 {
         draw_footer(ctx, footer, buffer);
@@ -396,5 +446,7 @@ fn plain_list<'a, K: Ord>(
         .collect()
 }
 
+#[cfg(test)]
+mod dialog_tests;
 #[cfg(test)]
 mod tests;

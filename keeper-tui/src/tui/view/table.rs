@@ -3,7 +3,7 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, text::Line};
 
-use super::widgets::cut_line;
+use super::widgets::{cut_line, safe};
 use crate::tui::{state::selection::Selection, theme::Tone};
 
 /// One column.
@@ -96,6 +96,13 @@ impl<K: Ord + Clone> Table<'_, K> {
         // One column stays free before the frame.
         let slots = fit(self.columns, area.width - GUTTER - 1);
         self.heading(area, buffer, &slots);
+        if let Some(note) = &self.selection.no_match {
+            let note = Line::from(safe(note, Tone::Warn));
+            let room = area.width.saturating_sub(GUTTER + 1);
+            if area.height > 1 {
+                cut_line(buffer, area.x + GUTTER, area.y + 1, &note, room);
+            }
+        }
         let height = usize::from(area.height - 1);
         self.selection.height.set(height);
         let selected =
@@ -109,7 +116,7 @@ impl<K: Ord + Clone> Table<'_, K> {
         self.selection.offset.set(offset);
 
         let seen = rows.enumerate().skip(offset).take(height);
-        for (y, (index, (_, row))) in (area.y + 1..).zip(seen) {
+        for (y, (index, (id, row))) in (area.y + 1..).zip(seen) {
             let mut x = area.x + GUTTER;
             for &(column, width) in &slots {
                 let line = cell(&row, column);
@@ -118,6 +125,10 @@ impl<K: Ord + Clone> Table<'_, K> {
                 let indent = if right { width - used } else { 0 };
                 cut_line(buffer, x + indent, y, &line, width - indent);
                 x += width + GAP;
+            }
+            let is_marked = self.selection.marks.contains(id);
+            if is_marked {
+                buffer.set_string(area.x + 1, y, "✓", Tone::Accent.style());
             }
             let whole = Rect { y, height: 1, ..area };
             if dim(&row) {

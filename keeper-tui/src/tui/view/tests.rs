@@ -6,7 +6,7 @@ use crate::tui::{
     message::Message,
     screen::Screen,
     state::Pane,
-    theme::Theme,
+    theme::{Palette, Theme},
 };
 
 const SMALL: (u16, u16) = (80, 24);
@@ -21,7 +21,7 @@ fn draw(stage: &Stage) -> (Buffer, Option<Duration>) {
 }
 
 /// The screen as text, one line per row.
-fn text(stage: &Stage) -> String {
+pub(super) fn text(stage: &Stage) -> String {
     let (buffer, _) = draw(stage);
     let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
     let rows = rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>());
@@ -52,23 +52,39 @@ fn styles(stage: &Stage) -> String {
     lines.join("\n")
 }
 
-fn views() -> [(&'static str, &'static str); 6] {
+const MIDDLING: (u16, u16) = (120, 30);
+const LEAST: (u16, u16) = (60, 15);
+
+fn views() -> [(&'static str, &'static str); 18] {
     [
         ("fleet", "1"),
         ("workers", "2"),
         ("devices", "3"),
+        ("models", "4"),
         ("jobs", "5"),
         ("job", "5jl"),
         ("infer", "6"),
+        ("events", "7"),
+        ("queen", "8"),
+        ("hive", "1jj\n"),
+        ("hive_workers", "1jj\n]"),
+        ("hive_devices", "1jj\n]]"),
+        ("hive_models", "1jj\n]]]"),
+        ("hive_jobs", "1jj\n]]]]"),
+        ("hive_log", "1jjl"),
+        ("worker", "2jj\n"),
+        ("device", "3j\n"),
+        ("hive_worker", "1jj\n]\n"),
     ]
 }
 
 #[test]
 fn every_view_of_a_busy_fleet() {
-    for size in [SMALL, LARGE] {
+    for size in [LEAST, SMALL, MIDDLING, LARGE] {
         for (name, keys) in views() {
             let mut stage = Stage::busy(size);
             stage.type_keys(keys);
+            stage.models();
             stage.stream(
                 "job-00007f3c",
                 &[
@@ -78,7 +94,11 @@ fn every_view_of_a_busy_fleet() {
                     "a worker that lost its GPU, and a client that stopped reading.",
                 ],
             );
-            insta::assert_snapshot!(format!("busy_{name}_{}", size.0), text(&stage));
+            let mut shown = text(&stage);
+            if size == SMALL {
+                shown = format!("{shown}\n\n{}", styles(&stage));
+            }
+            insta::assert_snapshot!(format!("busy_{name}_{}", size.0), shown);
         }
     }
 }
@@ -86,7 +106,7 @@ fn every_view_of_a_busy_fleet() {
 #[test]
 fn every_view_of_an_empty_fleet() {
     for size in [SMALL, LARGE] {
-        for (name, keys) in views() {
+        for (name, keys) in views().into_iter().take(9) {
             let mut stage = Stage::new(size);
             stage.connect(empty_fleet());
             stage.type_keys(keys);
@@ -100,8 +120,9 @@ fn every_view_while_the_queen_is_away() {
     for size in [SMALL, LARGE] {
         for (name, keys) in views() {
             let mut stage = Stage::busy(size);
-            stage.disconnect();
             stage.type_keys(keys);
+            stage.models();
+            stage.disconnect();
             insta::assert_snapshot!(format!("away_{name}_{}", size.0), text(&stage));
         }
     }
@@ -158,7 +179,7 @@ fn the_help_is_the_keymap() {
 
 #[test]
 fn without_colours_and_beyond_ascii_every_state_can_still_be_told() {
-    let theme = Theme { mono: true, ascii: true };
+    let theme = Theme { palette: Palette::Mono, ascii: true };
     let mut stage = Stage::with_theme(SMALL, theme);
     stage.fill();
     let text = text(&stage);
@@ -169,17 +190,65 @@ fn without_colours_and_beyond_ascii_every_state_can_still_be_told() {
 }
 
 #[test]
-fn a_small_terminal_gets_a_plain_list() {
-    for (name, keys) in views() {
-        let mut stage = Stage::busy((40, 10));
-        stage.type_keys(keys);
-        insta::assert_snapshot!(format!("tiny_{name}"), text(&stage));
+fn every_palette_tells_the_states_apart() {
+    for palette in [Palette::Light, Palette::HighContrast, Palette::ColourBlind] {
+        let mut stage = Stage::with_theme(SMALL, Theme { palette, ascii: false });
+        stage.fill();
+        insta::assert_snapshot!(format!("palette_{palette:?}"), styles(&stage));
     }
 }
 
 #[test]
-fn a_middling_terminal_has_room_for_the_detail() {
-    insta::assert_snapshot!("busy_fleet_120", text(&Stage::busy((120, 30))));
+fn a_text_that_is_searched_filtered_and_held() {
+    let mut stage = Stage::busy(SMALL);
+    stage.type_keys("7/me\n");
+    insta::assert_snapshot!("reading_found", format!("{}\n\n{}", text(&stage), styles(&stage)));
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("&worker\nwt/do");
+    insta::assert_snapshot!("reading_asked", text(&stage));
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("&xx\nf");
+    insta::assert_snapshot!("reading_nothing", text(&stage));
+}
+
+#[test]
+fn two_answers_beside_each_other_and_how_they_are_made() {
+    let mut stage = Stage::busy(SMALL);
+    stage.type_keys("6Why?");
+    stage.key(crossterm::event::KeyCode::Esc);
+    stage.type_keys("ci\n");
+    for (ticket, job) in [(1, "job-00007f3c"), (2, "job-00009999")] {
+        let result = Ok(job.parse().unwrap());
+        stage.send(Message::Submitted { ticket, result });
+        stage.stream(job, &["Because ", "it ", "is."]);
+    }
+    insta::assert_snapshot!("infer_compared", text(&stage));
+    for _ in 0..3 {
+        stage.key(crossterm::event::KeyCode::Tab);
+    }
+    stage.type_keys("G\n1234");
+    insta::assert_snapshot!("infer_settings", text(&stage));
+}
+
+#[test]
+fn a_download_says_how_fast_it_is_and_since_when_it_stands_still() {
+    let mut stage = Stage::new(LARGE);
+    stage.connect(crate::tui::fixture::busy_fleet());
+    stage.type_keys("4");
+    stage.models();
+    insta::assert_snapshot!("download_fast", text(&stage).lines().nth(4).unwrap());
+    stage.pass(Duration::from_secs(12));
+    insta::assert_snapshot!("download_stalled", text(&stage).lines().nth(4).unwrap());
+}
+
+#[test]
+fn a_small_terminal_gets_a_plain_list() {
+    for (name, keys) in views() {
+        let mut stage = Stage::busy((40, 10));
+        stage.type_keys(keys);
+        stage.models();
+        insta::assert_snapshot!(format!("tiny_{name}"), text(&stage));
+    }
 }
 
 #[test]
@@ -277,7 +346,7 @@ fn tokens_cost_few_bytes_when_the_pane_is_full() {
 
 #[test]
 fn the_focus_is_seen_without_colours() {
-    let mut stage = Stage::with_theme(SMALL, Theme { mono: true, ascii: false });
+    let mut stage = Stage::with_theme(SMALL, Theme { palette: Palette::Mono, ascii: false });
     stage.fill();
     let before = styles(&stage);
     stage.key(crossterm::event::KeyCode::Tab);

@@ -4,6 +4,7 @@ use protocol::{
     ModelRef,
     fleet::{HiveState, WorkerState},
     job::JobState,
+    model::ModelState,
 };
 use ratatui::{
     buffer::Buffer,
@@ -281,6 +282,17 @@ pub(crate) fn worker_sign(state: WorkerState) -> (&'static str, Tone) {
         WorkerState::Draining | WorkerState::BackingOff => ("◐", Tone::Warn),
         WorkerState::Stopped => ("◌", Tone::Quiet),
         WorkerState::Failed => ("✗", Tone::Bad),
+    }
+}
+
+/// The sign of a model's state.
+pub(crate) fn model_sign(state: ModelState) -> (&'static str, Tone) {
+    match state {
+        ModelState::Available => ("◌", Tone::Quiet),
+        ModelState::Downloading => ("◐", Tone::Working),
+        ModelState::Ready => ("●", Tone::Good),
+        ModelState::Partial => ("▲", Tone::Warn),
+        ModelState::Failed => ("✗", Tone::Bad),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Workers: what they run, on what, and how much they have to do.
 
-use protocol::fleet::{WorkerRecord, WorkerState};
+use protocol::{
+    WorkerId,
+    fleet::{WorkerRecord, WorkerState},
+};
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -9,11 +12,16 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    is_wide, plain_list, split_bottom, split_left,
+    is_wide, lines, plain_list, split_bottom, split_left, split_top,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, rate, safe, short_model, word, worker_sign},
+    with_detail,
 };
-use crate::tui::theme::Tone;
+use crate::tui::{
+    state::{Pane, lists::ListName, reading::Reading},
+    theme::Tone,
+    update::lists::title,
+};
 
 const COLUMNS: [Column; 10] = [
     words("WORKER", 13, 0),
@@ -36,6 +44,18 @@ fn slots(worker: &WorkerRecord) -> String {
     }
 }
 
+/// One sign for each slot.
+fn slot_bar<'a>(worker: &WorkerRecord) -> Span<'a> {
+    const SHOWN: u32 = 32;
+    match (worker.slots_busy, worker.slots_total) {
+        (Some(busy), Some(total)) => {
+            let sign = |slot: u32| if slot < busy { '▇' } else { '▁' };
+            word((0..total.min(SHOWN)).map(sign).collect::<String>(), Tone::Good)
+        }
+        _ => Span::raw(""),
+    }
+}
+
 /// `loading 61%`
 fn state(worker: &WorkerRecord) -> String {
     let loaded = worker.progress.as_ref().and_then(protocol::job::Progress::fraction);
@@ -54,22 +74,51 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let (list, about) =
-        if is_wide(area) { split_left(area, area.width * 3 / 5) } else { split_bottom(area, 9) };
+    let (list, below) = with_detail(area, 12, 9);
     table(ctx, list, buffer);
-    detail(ctx, about, buffer);
+    let Some(below) = below else { return };
+    match ctx.model.ui.workers.id().and_then(|id| ctx.model.fleet.workers.get(id)) {
+        Some(worker) => detail(ctx, below, buffer, worker),
+        None => drop(Panel::new("No worker selected").draw(below, buffer)),
+    }
+}
+
+/// Draws one worker: what is known about it, what it logs, what is said about
+/// it.
+pub(super) fn draw_one(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &WorkerId) {
+    let model = ctx.model;
+    let Some(worker) = model.fleet.workers.get(id) else {
+        Panel::new(format!("{id} is gone")).draw(area, buffer);
+        return;
+    };
+    let height = u16::try_from(about(ctx, worker).len()).unwrap_or(u16::MAX).saturating_add(2);
+    let (top, rest) = split_top(area, height.min(area.height / 2));
+    detail(ctx, top, buffer, worker);
+    let (log_area, said_area) = if is_wide(area) {
+        split_left(rest, rest.width * 11 / 20)
+    } else {
+        split_bottom(rest, (rest.height / 3).max(4))
+    };
+    let mut panel = Panel::new("log").focused(model.ui.focus == Pane::Text);
+    if let Some(cause) = model.worker_log.as_ref().and_then(|it| it.broken.as_ref()) {
+        panel = panel.right(Line::from(safe(&format!("▲ {cause}"), Tone::Warn)));
+    }
+    lines::framed(ctx, log_area, buffer, Reading::WorkerLog, panel, None);
+    let panel = Panel::new("narration").focused(model.ui.focus == Pane::Narration);
+    lines::framed(ctx, said_area, buffer, Reading::Worker, panel, None);
 }
 
 fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let total = model.fleet.workers.len();
-    let at = model.ui.workers.id().and_then(|id| model.fleet.workers.keys().position(|k| k == id));
-    let mut panel = Panel::new(format!("Workers  {total}")).focused(true);
+    let rows = model.ui.workers.shown(&model.fleet.workers);
+    let total = rows.clone().count();
+    let at = model.ui.workers.id().and_then(|id| rows.clone().position(|(key, _)| key == id));
+    let mut panel = Panel::new(title(model, ListName::Workers, "Workers")).focused(true);
     if let Some(at) = at {
         panel = panel.bottom_right(format!("{}/{total}", at + 1));
     }
     let inner = panel.draw(area, buffer);
-    if total == 0 && inner.height > 1 {
+    if total == 0 && model.ui.workers.filter.is_empty() && inner.height > 1 {
         let note = "No workers. One is started for a model when somebody asks it something.";
         let line = Line::from(word(note, Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
@@ -77,7 +126,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     Table { columns: &COLUMNS, selection: &model.ui.workers, focused: true }.draw(
         inner,
         buffer,
-        model.fleet.workers.iter(),
+        rows,
         |worker| !model.is_current(&worker.hive_id) || worker.state.is_ended(),
         |worker, column| {
             let (sign, tone) = worker_sign(worker.state);
@@ -101,13 +150,19 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     );
 }
 
-fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let model = ctx.model;
-    let Some(worker) = model.ui.workers.id().and_then(|id| model.fleet.workers.get(id)) else {
-        Panel::new("No worker selected").draw(area, buffer);
-        return;
-    };
+fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, worker: &WorkerRecord) {
     let inner = Panel::new(worker.id.to_string()).draw(area, buffer);
+    let lines = about(ctx, worker);
+    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+    if !ctx.model.is_current(&worker.hive_id) {
+        buffer.set_style(inner, Tone::Quiet.style());
+    }
+}
+
+/// Everything that is known about a worker.
+fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
     let (sign, tone) = worker_sign(worker.state);
     let label = |text: &'static str| word(text, Tone::Quiet);
     let number = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
@@ -121,6 +176,8 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             Span::raw(worker.incarnation.to_string()),
             label("   slots "),
             Span::raw(slots(worker)),
+            Span::raw("  "),
+            slot_bar(worker),
         ]),
         Line::from(vec![label("model    "), safe(worker.model.as_str(), Tone::Plain)]),
         Line::from(vec![
@@ -140,6 +197,16 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             Span::raw(rate(worker.tokens_per_second)),
         ]),
     ];
+    let mut lives = vec![
+        label("restarts "),
+        Span::raw(number(worker.restarts)),
+        label("   last heard of "),
+        Span::raw(worker.last_heartbeat_at.map_or_else(|| UNKNOWN.to_owned(), |at| ctx.clock(at))),
+    ];
+    if let Some(at) = worker.retry_at {
+        lives.push(word(format!("   started again at {}", ctx.clock(at)), Tone::Warn));
+    }
+    lines.push(Line::from(lives));
     if let Some(exit) = &worker.last_exit {
         let how = match (exit.code, exit.signal) {
             (_, Some(signal)) => format!("signal {signal}"),
@@ -157,12 +224,7 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     lines.push(Line::from(vec![label("address  "), safe(url, Tone::Plain)]));
     let log = worker.log_file.as_deref().unwrap_or(UNKNOWN);
     lines.push(Line::from(vec![label("log      "), safe(log, Tone::Plain)]));
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-    if !model.is_current(&worker.hive_id) {
-        buffer.set_style(inner, Tone::Quiet.style());
-    }
+    lines
 }
 
 /// A worker in the detail of its machine.
@@ -178,7 +240,8 @@ pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
-    let rows = ctx.model.fleet.workers.iter().map(|(id, worker)| {
+    let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers);
+    let rows = rows.map(|(id, worker)| {
         let (sign, tone) = worker_sign(worker.state);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),
@@ -187,4 +250,12 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
         (id.clone(), line)
     });
     plain_list(ctx, rows, ctx.model.ui.workers.id())
+}
+
+/// One worker without frames; its log goes below.
+pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, id: &WorkerId) -> Vec<Line<'a>> {
+    match ctx.model.fleet.workers.get(id) {
+        Some(worker) => about(ctx, worker).into_iter().take(2).collect(),
+        None => vec![Line::from(word("It is gone.", Tone::Quiet))],
+    }
 }

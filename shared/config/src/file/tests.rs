@@ -30,6 +30,7 @@ fn the_example_file_says_the_defaults() {
     assert!(config.hive.hf_token_file.is_some());
     assert!(config.keeper.queen_url.is_some() && config.keeper.theme.is_some());
     assert_eq!(config.keeper.fps, Some(30));
+    assert_eq!(config.keeper.glyphs, Glyphs::Ascii);
     assert_eq!(config.hives.len(), 1);
 }
 
@@ -136,6 +137,7 @@ fn a_wrong_type_or_value_is_answered_with_what_is_right() {
         ("[hive]\nworker_ports_first = 80", 2, "must be a whole number from 1024 to 65000, got 80"),
         ("[keeper]\nfps = 0", 2, "must be a whole number from 1 to 60"),
         ("[keeper]\nlocal_hive_notice = \"no\"", 2, "must be true or false"),
+        ("[keeper]\nglyphs = \"emoji\"", 2, "`auto` or `ascii`"),
         (
             "[keeper]\nqueen_url = \"queen\"",
             2,

@@ -1,0 +1,488 @@
+//! What is in front of the view: menus, questions, forms, histories.
+
+use protocol::{HiveId, Timestamp};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Modifier,
+    text::{Line, Span},
+    widgets::{Clear, Widget},
+};
+
+use super::{
+    context::Ctx,
+    palette,
+    widgets::{Panel, UNKNOWN, bytes, cut_line, safe, short_model, word},
+};
+use crate::tui::{
+    actions::{self, Kind, Target, Verb, available, command_line, jobs_on},
+    state::{
+        Model,
+        dialog::{self, Confirm, Dialog, Form, Menu},
+        wrap::wrap,
+    },
+    theme::Tone,
+    update::{copy, dialogs, lists},
+};
+
+/// Targets that a question names one by one.
+const NAMED_MAX: usize = 8;
+
+/// Draws what is in front.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    let Some(dialog) = &ctx.model.ui.dialog else { return };
+    match dialog {
+        // It stands in the status line.
+        Dialog::Filter(..) => {}
+        Dialog::Palette(it) => palette::draw(ctx, area, buffer, it),
+        Dialog::Alerts(first) => alerts(ctx, area, buffer, *first),
+        Dialog::Commands(first) => commands(ctx, area, buffer, *first),
+        dialog => {
+            let (title, note, lines) = content(ctx.model, dialog);
+            popup(area, buffer, &title, note, &lines);
+        }
+    }
+}
+
+/// What a dialog says when there is no room for a frame.
+pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
+    let Some(dialog) = &ctx.model.ui.dialog else { return Vec::new() };
+    match dialog {
+        Dialog::Filter(_, line, _) => {
+            vec![Line::from([vec![word("/", Tone::Accent)], typed(line, "")].concat())]
+        }
+        Dialog::Palette(it) => palette::plain(it),
+        Dialog::Alerts(first) => ctx
+            .model
+            .deeds
+            .alerts
+            .iter()
+            .rev()
+            .skip(*first)
+            .map(|it| Line::from(safe(&it.text, it.tone)))
+            .collect(),
+        Dialog::Commands(first) => {
+            let lines = ctx.model.deeds.commands.iter().rev().skip(*first);
+            lines.map(|(_, line)| Line::from(safe(line, Tone::Plain))).collect()
+        }
+        // What can be answered comes first, in case there is no room for more.
+        Dialog::Confirm(it) => {
+            let mut lines = vec![Line::from(word(title(it), Tone::Strong))];
+            lines.extend(answers(it).1);
+            lines.extend(consequences(ctx.model, it));
+            lines.iter().flat_map(|line| broken(line, ctx.model.size.0)).collect()
+        }
+        dialog => {
+            let (title, _, mut lines) = content(ctx.model, dialog);
+            lines.insert(0, Line::from(word(title, Tone::Strong)));
+            lines.iter().flat_map(|line| broken(line, ctx.model.size.0)).collect()
+        }
+    }
+}
+
+fn content<'a>(model: &Model, dialog: &Dialog) -> (String, &'static str, Vec<Line<'a>>) {
+    match dialog {
+        Dialog::Actions(it) => menu(model, it),
+        Dialog::Confirm(it) => confirm(model, it),
+        Dialog::Form(it) => form(model, it),
+        Dialog::Copy(it) => {
+            let rows = copy::CHOICES.iter().map(|(letter, what)| (*letter, *what, None));
+            (format!("Copy of {}", names(&it.targets)), "letter or Enter", rows_of(rows, it.at))
+        }
+        Dialog::Sort(name, at) => {
+            let columns = lists::columns(model, *name);
+            let rows = columns.into_iter().map(|(letter, name, here)| {
+                let here = here.map(|descending| if descending { "↓" } else { "↑" }.to_owned());
+                (letter, name, here)
+            });
+            ("Sort by".to_owned(), "the same again turns it around", rows_of(rows, *at))
+        }
+        Dialog::Filter(..) | Dialog::Palette(_) | Dialog::Alerts(_) | Dialog::Commands(_) => {
+            (String::new(), "", Vec::new())
+        }
+    }
+}
+
+fn rows_of<'a>(
+    rows: impl Iterator<Item = (char, &'static str, Option<String>)>,
+    at: usize,
+) -> Vec<Line<'a>> {
+    let row = |(index, (letter, what, note)): (usize, (char, &'static str, Option<String>))| {
+        let line = vec![
+            word(format!("{letter}  "), Tone::Accent),
+            Span::raw(what),
+            word(note.map(|it| format!("  {it}")).unwrap_or_default(), Tone::Quiet),
+        ];
+        chosen(line, index == at)
+    };
+    rows.enumerate().map(row).collect()
+}
+
+/// A row with the bar before it when Enter takes it.
+pub(super) fn chosen<'a>(mut spans: Vec<Span<'a>>, is_chosen: bool) -> Line<'a> {
+    spans.insert(0, word(if is_chosen { "▌ " } else { "  " }, Tone::Accent));
+    let line = Line::from(spans);
+    if is_chosen { line.patch_style(Tone::Strong.style()) } else { line }
+}
+
+fn names(targets: &[Target]) -> String {
+    match targets {
+        [one] => one.to_string(),
+        targets => {
+            let word = targets.first().map_or("", |it| it.kind().words().1);
+            format!("{} {word}", targets.len())
+        }
+    }
+}
+
+fn menu<'a>(model: &Model, menu: &Menu) -> (String, &'static str, Vec<Line<'a>>) {
+    let kind = menu.targets.first().map_or(Kind::Queen, Target::kind);
+    let rows = actions::rows(kind).enumerate().map(|(index, row)| {
+        let off: Vec<_> = menu
+            .targets
+            .iter()
+            .filter_map(|target| available(model, row.verb, target).err())
+            .collect();
+        let is_off = off.len() == menu.targets.len();
+        let tone = if is_off { Tone::Quiet } else { Tone::Plain };
+        let mut spans = vec![
+            word(format!("{}  ", row.letter), if is_off { Tone::Quiet } else { Tone::Accent }),
+            word(format!("{:<15} ", row.name), tone),
+            word(row.what, tone),
+        ];
+        match off.first() {
+            Some(reason) if is_off => spans.push(word(format!("  — {reason}"), Tone::Warn)),
+            Some(_) => spans.push(word(
+                format!("  — not for {} of {}", off.len(), menu.targets.len()),
+                Tone::Warn,
+            )),
+            None => {}
+        }
+        chosen(spans, index == menu.at)
+    });
+    (format!("Actions  {}", names(&menu.targets)), "letter or Enter", rows.collect())
+}
+
+fn title(confirm: &Confirm) -> String {
+    let what = match confirm.verb {
+        Verb::Stop | Verb::StopHive | Verb::StopQueen => "Stop",
+        Verb::Kill => "Kill",
+        Verb::Restart => "Restart",
+        Verb::Cancel => "Cancel",
+        _ => "Delete",
+    };
+    match confirm.targets.as_slice() {
+        [one @ (Target::Job(_) | Target::Worker(_) | Target::Hive(_))] => {
+            format!("{what} {} {one}?", one.kind().words().0)
+        }
+        targets => format!("{what} {}?", names(targets)),
+    }
+}
+
+fn confirm<'a>(model: &Model, confirm: &Confirm) -> (String, &'static str, Vec<Line<'a>>) {
+    let mut lines = consequences(model, confirm);
+    lines.push(Line::default());
+    let (note, answers) = answers(confirm);
+    lines.extend(answers);
+    let line = command_line(model, confirm.verb, &confirm.targets);
+    lines.push(Line::from(safe(&format!("Same as: {line}"), Tone::Quiet)));
+    (title(confirm), note, lines)
+}
+
+fn consequences<'a>(model: &Model, confirm: &Confirm) -> Vec<Line<'a>> {
+    let named = confirm.targets.iter().take(NAMED_MAX);
+    let mut lines: Vec<Line<'_>> =
+        named.map(|target| consequence(model, confirm.verb, target)).collect();
+    if let Some(more) = confirm.targets.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        lines.push(Line::from(word(format!("and {more} more"), Tone::Quiet)));
+    }
+    lines
+}
+
+/// How it is answered, and what Enter does.
+fn answers<'a>(confirm: &Confirm) -> (&'static str, Vec<Line<'a>>) {
+    let Some((name, line)) = &confirm.name else {
+        let mut spans = Vec::new();
+        for (key, _, what) in dialogs::choices(confirm.verb) {
+            spans.push(word(format!("[{key}]"), Tone::Accent));
+            spans.push(Span::raw(format!(" {what}   ")));
+        }
+        spans.push(word("[Esc]", Tone::Accent));
+        spans.push(Span::raw(" keep"));
+        return ("Enter does nothing here", vec![Line::from(spans)]);
+    };
+    let ask = vec![Span::raw("Type "), safe(name, Tone::Strong), Span::raw(" to delete:")];
+    let mut spans = vec![word("› ", Tone::Accent)];
+    spans.extend(typed(line, name.strip_prefix(line.text()).unwrap_or("")));
+    if !name.starts_with(line.text()) {
+        spans.push(word("  ▲ another name", Tone::Warn));
+    }
+    let lines = vec![Line::from(ask), Line::from(spans)];
+    ("Enter does nothing before the name is right", lines)
+}
+
+/// What becomes of one target.
+fn consequence<'a>(model: &Model, verb: Verb, target: &Target) -> Line<'a> {
+    let mut spans = vec![safe(&target.to_string(), Tone::Strong), Span::raw("  ")];
+    if let Err(reason) = available(model, verb, target) {
+        spans.push(word(format!("stays as it is: {reason}"), Tone::Warn));
+        return Line::from(spans);
+    }
+    let fleet = &model.fleet;
+    match target {
+        Target::Worker(id) => {
+            let Some(worker) = fleet.workers.get(id) else { return Line::from(spans) };
+            spans.push(safe(short_model(&worker.model), Tone::Plain));
+            spans.push(Span::raw("  "));
+            let streams = jobs_on(model, id).count();
+            let known = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
+            match (worker.slots_busy, worker.slots_total) {
+                // Its last heartbeat may be older than its newest stream.
+                (Some(0), _) if streams > 0 => {}
+                (Some(0), _) => spans.push(Span::raw("idle")),
+                (None, None) => spans.push(Span::raw(worker.state.as_str().replace('_', " "))),
+                (busy, total) => {
+                    let slots = format!("{} of {} slots busy", known(busy), known(total));
+                    spans.push(Span::raw(slots));
+                }
+            }
+            spans.push(cut(verb, streams));
+        }
+        Target::Hive(id) => spans.extend(crew(model, id)),
+        Target::Job(id) => {
+            if let Some(job) = fleet.jobs.get(id) {
+                spans.push(safe(&job.operation, Tone::Plain));
+                spans.push(Span::raw(format!("  {}  ", job.state.as_str())));
+                spans.push(safe(job.last_message.as_deref().unwrap_or_default(), Tone::Quiet));
+            } else {
+                spans.push(Span::raw("still running"));
+            }
+        }
+        Target::Model(hive, id) => {
+            let users = fleet.workers.values().filter(|worker| {
+                worker.hive_id == *hive && worker.model == *id && !worker.state.is_ended()
+            });
+            match users.count() {
+                0 => spans.push(Span::raw("no worker runs it")),
+                n => spans.push(word(format!("{n} workers run it"), Tone::Warn)),
+            }
+        }
+        Target::Queen => {
+            let running = fleet.jobs.values().filter(|it| !it.state.is_ended()).count();
+            spans.push(Span::raw(format!("{running} jobs are running; she lets them finish")));
+        }
+        Target::Device(..) => {}
+    }
+    Line::from(spans)
+}
+
+/// What becomes of the streams of a worker.
+fn cut<'a>(verb: Verb, streams: usize) -> Span<'a> {
+    let many = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
+    match (verb, streams) {
+        (_, 0) => Span::raw(""),
+        (Verb::Stop, _) => word(format!("  {many}: d lets finish, s will CUT"), Tone::Warn),
+        (Verb::Kill, _) => word(format!("  {many} will be CUT"), Tone::Bad),
+        _ => word(format!("  {many} can finish first"), Tone::Warn),
+    }
+}
+
+fn crew<'a>(model: &Model, hive: &HiveId) -> Vec<Span<'a>> {
+    let workers = model.fleet.workers.values();
+    let alive: Vec<_> = workers.filter(|it| it.hive_id == *hive && !it.state.is_ended()).collect();
+    let streams: usize = alive.iter().map(|it| jobs_on(model, &it.id).count()).sum();
+    let workers = match alive.len() {
+        0 => "no workers".to_owned(),
+        1 => "1 worker ends with it".to_owned(),
+        n => format!("{n} workers end with it"),
+    };
+    let mut spans = vec![Span::raw(workers)];
+    if streams > 0 {
+        let many = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
+        spans.push(word(format!("  {many} may be CUT"), Tone::Bad));
+    }
+    spans
+}
+
+fn form<'a>(model: &Model, form: &Form) -> (String, &'static str, Vec<Line<'a>>) {
+    let mut lines = Vec::new();
+    for (index, field) in form.fields.iter().enumerate() {
+        let is_here = index == form.at;
+        let mut spans = vec![word(format!("{:<15}", field.name), Tone::Quiet)];
+        if is_here {
+            let done = field.line.text().len();
+            let rest = field.completion().filter(|_| done > 0);
+            let rest = rest.and_then(|it| it.get(done..)).unwrap_or("").to_owned();
+            spans.extend(typed(&field.line, &rest));
+        } else {
+            spans.push(safe(field.line.text(), Tone::Plain));
+        }
+        if field.line.text().is_empty() {
+            spans.push(word(format!(" {}", field.default), Tone::Quiet));
+        }
+        lines.push(chosen(spans, is_here));
+    }
+    let known = form.fields.get(form.at).map(|it| it.choices.join("  ")).unwrap_or_default();
+    if !known.is_empty() {
+        lines.push(Line::from(safe(&format!("  known: {known}"), Tone::Quiet)));
+    }
+    lines.push(Line::default());
+    if form.verb == Verb::Spawn {
+        lines.extend(arithmetic(model, form));
+    }
+    if let Some(problem) = &form.problem {
+        lines.push(Line::from(safe(&format!("✗ {problem}"), Tone::Bad)));
+    }
+    let line = dialogs::form_line(form);
+    lines.push(Line::from(safe(&format!("Same as: {} {line}", model.program), Tone::Quiet)));
+    let what = if form.verb == Verb::Spawn { "Start a worker" } else { "Fetch a model" };
+    (format!("{what} on {}", form.hive), "Enter does it", lines)
+}
+
+/// What is free where, and what the model took elsewhere.
+fn arithmetic<'a>(model: &Model, form: &Form) -> Vec<Line<'a>> {
+    let wanted = form.value("device");
+    let like = form.model().and_then(|name| {
+        let mut same = model.fleet.workers.values().filter(|worker| worker.model == name);
+        same.find_map(|worker| Some((worker.id.clone(), worker.memory_bytes?)))
+    });
+    let devices = model.fleet.devices.values().filter(|device| {
+        device.hive_id == form.hive && (wanted.is_empty() || device.id.as_str() == wanted)
+    });
+    devices
+        .take(4)
+        .map(|device| {
+            let free = device
+                .memory_total_bytes
+                .zip(device.memory_used_bytes)
+                .map(|(total, used)| total.saturating_sub(used));
+            let text = format!(
+                "{}: {} free of {}",
+                device.id,
+                bytes(free),
+                bytes(device.memory_total_bytes)
+            );
+            let mut spans = vec![Span::raw(text)];
+            if let (Some((worker, needed)), Some(free)) = (&like, free) {
+                let fits = *needed <= free;
+                let verdict = if fits { "it fits" } else { "it does not fit" };
+                spans.push(word(
+                    format!("; {worker} took {}: {verdict}", bytes(Some(*needed))),
+                    if fits { Tone::Good } else { Tone::Warn },
+                ));
+            }
+            Line::from(spans)
+        })
+        .collect()
+}
+
+/// A line that is being typed, with its cursor and what would complete it.
+pub(super) fn typed<'a>(line: &dialog::Line, rest: &str) -> Vec<Span<'a>> {
+    let text = line.text();
+    let at = text.char_indices().nth(line.cursor()).map_or(text.len(), |(at, _)| at);
+    let (before, after) = text.split_at(at);
+    let mut after = after.chars();
+    let is_end = at == text.len();
+    let mut rest = rest.chars();
+    let under = if is_end { rest.next() } else { after.next() }.unwrap_or(' ');
+    let cursor = Tone::Plain.style().add_modifier(Modifier::REVERSED);
+    vec![
+        safe(before, Tone::Plain),
+        Span::styled(under.to_string(), cursor),
+        safe(after.as_str(), Tone::Plain),
+        safe(rest.as_str(), Tone::Quiet),
+    ]
+}
+
+fn alerts(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, first: usize) {
+    let alerts = &ctx.model.deeds.alerts;
+    let rows = alerts.iter().rev().map(|it| {
+        let sign = match it.tone {
+            Tone::Good => "✓",
+            Tone::Bad => "✗",
+            _ => "▲",
+        };
+        (it.at, vec![word(format!("{sign} "), it.tone), safe(&it.text, it.tone)])
+    });
+    history(ctx, area, buffer, "Alerts, the newest first", "Nothing has gone wrong.", rows, first);
+}
+
+fn commands(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, first: usize) {
+    let rows = ctx.model.deeds.commands.iter().rev();
+    let rows = rows.map(|(at, line)| (*at, vec![safe(line, Tone::Plain)]));
+    let none = "Nothing was done from here yet.";
+    history(ctx, area, buffer, "Commands of what was done, the newest first", none, rows, first);
+}
+
+fn history<'a>(
+    ctx: &Ctx<'_>,
+    area: Rect,
+    buffer: &mut Buffer,
+    title: &'static str,
+    none: &'static str,
+    rows: impl ExactSizeIterator<Item = (Timestamp, Vec<Span<'a>>)>,
+    first: usize,
+) {
+    let width = area.width.min(120);
+    let area = Rect { x: area.x + (area.width - width) / 2, width, ..area };
+    Clear.render(area, buffer);
+    let total = rows.len();
+    let inner = Panel::new(title).focused(true).bottom_right(total.to_string()).draw(area, buffer);
+    let mut lines: Vec<Line<'_>> = rows
+        .skip(first)
+        .take(usize::from(inner.height))
+        .map(|(at, mut spans)| {
+            spans.insert(0, word(format!("{} ", ctx.when(at)), Tone::Quiet));
+            Line::from(spans)
+        })
+        .collect();
+    if total == 0 {
+        lines.push(Line::from(word(none, Tone::Quiet)));
+    }
+    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+}
+
+/// A box in front of everything.
+fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line<'_>]) {
+    let width = area.width.saturating_sub(4).min(96);
+    // What is asked must be readable whole: long lines go on in the next row.
+    let rows: Vec<Line<'_>> =
+        lines.iter().flat_map(|line| broken(line, width.saturating_sub(4))).collect();
+    let height = (u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_add(2)).min(area.height);
+    let x = area.x + (area.width - width) / 2;
+    let y = area.y + (area.height - height) / 2;
+    let area = Rect { x, y, width, height };
+    Clear.render(area, buffer);
+    let panel = Panel::new(title.to_owned()).bottom_left(note.to_owned()).focused(true);
+    let inner = panel.draw(area, buffer);
+    for (line, y) in rows.iter().zip(inner.y..inner.bottom()) {
+        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
+    }
+}
+
+/// The rows of a line that may be too long for one; what goes on is set in.
+fn broken<'a>(line: &Line<'a>, width: u16) -> Vec<Line<'a>> {
+    if line.width() <= usize::from(width) {
+        return vec![line.clone()];
+    }
+    let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+    let rows = wrap(&text, width.saturating_sub(4));
+    let row = |(index, range): (usize, std::ops::Range<usize>)| {
+        let mut spans = if index == 0 { Vec::new() } else { vec![Span::raw("    ")] };
+        let mut begin = 0;
+        for span in &line.spans {
+            let end = begin + span.content.len();
+            let (from, to) = (range.start.max(begin), range.end.min(end));
+            if from < to
+                && let Some(part) = span.content.get(from - begin..to - begin)
+            {
+                spans.push(Span::styled(part.to_owned(), span.style));
+            }
+            begin = end;
+        }
+        Line::from(spans).style(line.style)
+    };
+    rows.into_iter().enumerate().map(row).collect()
+}

@@ -197,7 +197,13 @@ impl Default for HiveConfig {
 
 impl Default for KeeperConfig {
     fn default() -> Self {
-        Self { queen_url: None, fps: None, theme: None, local_hive_notice: true }
+        Self {
+            queen_url: None,
+            fps: None,
+            theme: None,
+            local_hive_notice: true,
+            glyphs: Glyphs::default(),
+        }
     }
 }
 

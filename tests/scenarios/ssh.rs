@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use harness::{Cluster, Machine, MachineSetup, Script, Seen, wait_for};
+use harness::{Cluster, Machine, MachineSetup, Script, Seen, Terminal, wait_for};
 use serde_json::{Value, json};
 
 /// What the queen knows of a hive; null if nothing.
@@ -60,6 +60,15 @@ async fn a_key_that_nobody_knows_is_shown_and_accepted_only_by_its_fingerprint()
     let unknown = MachineSetup { is_unknown: true, ..MachineSetup::default() };
     let machine = Machine::start_with(&cluster, "gpu-1", unknown).await?;
     let right = machine.fingerprint()?;
+
+    // On a terminal it is asked for.
+    let asked = Machine::start_with(&cluster, "asked", unknown).await?;
+    let mut terminal = Terminal::running(&cluster, &["hive", "ssh-test", "asked"])?;
+    terminal.until_it_shows("Is this its key? [y/N]").await?;
+    assert!(terminal.text().replace(['\n', ' '], "").contains(&asked.fingerprint()?));
+    terminal.press("y\r")?;
+    terminal.until_it_shows("can be used").await?;
+    fs::remove_file(cluster.home().join("known_hosts"))?;
 
     let refused = cluster.keeper(&["hive", "ssh-test", "gpu-1", "--yes"]).await?;
     assert_eq!(refused.code, Some(4), "{refused:#?}");
@@ -328,6 +337,18 @@ async fn an_installation_that_broke_is_taken_up_and_one_that_does_not_start_is_u
     })
     .await?;
 
+    // An older build only takes the place of a newer one when that is said.
+    let older = older_build(&cluster)?;
+    let update = ["hive", "update", "gpu-1", "--binary-path", &older];
+    let refused = cluster.keeper(&update).await?;
+    assert!(refused.stderr.contains("is older"), "{refused:#?}");
+    assert!(refused.stderr.contains("--allow-downgrade"), "{refused:#?}");
+    cluster.keeper(&[&update[..], &["--allow-downgrade"]].concat()).await?.succeeded()?;
+    assert_eq!(hive(&cluster, "gpu-1").await?["version"], OLDER);
+    let doctor = cluster.keeper(&["hive", "doctor", "gpu-1"]).await?;
+    assert_ne!(doctor.code, Some(0), "{doctor:#?}");
+    assert!(doctor.stdout.contains("rbee-keeper hive update gpu-1"), "{doctor:#?}");
+
     cluster.keeper(&["hive", "stop", "gpu-1"]).await?.succeeded()?;
     assert_eq!(machine.processes(), []);
     cluster.keeper(&["hive", "start", "gpu-1"]).await?.succeeded()?;
@@ -381,6 +402,29 @@ async fn where_there_is_systemd_the_hive_is_a_unit_of_its_user() -> anyhow::Resu
     cluster.keeper(&forget).await?.succeeded()?;
     assert_eq!(hive(&cluster, "gpu-1").await?, Value::Null);
     cluster.close()
+}
+
+/// As long as the version of this build.
+const OLDER: &str = "0.0.9";
+
+/// The same programs, which call themselves older.
+fn older_build(cluster: &Cluster) -> anyhow::Result<String> {
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    assert_eq!(version.len(), OLDER.len());
+    let dir = cluster.home().join("older");
+    fs::create_dir(&dir)?;
+    for name in ["rbee-hive", "llm-worker-rbee"] {
+        let mut program = fs::read(cluster.home().join("bin").join(name))?;
+        let mut at = 0;
+        while let Some(found) = program[at..].windows(version.len()).position(|it| it == version) {
+            at += found;
+            program[at..at + version.len()].copy_from_slice(OLDER.as_bytes());
+        }
+        let file = dir.join(name);
+        fs::write(&file, program)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(dir.display().to_string())
 }
 
 /// The same programs as another build: bytes behind the end of one change

@@ -88,8 +88,12 @@ impl Machines {
                 machines.shared.fleet.hive_out_of_reach(&id, UNFINISHED);
                 continue;
             }
-            let token = machines.shared.store.token(&id)?;
-            machines.connect(&id, target, token, true)?;
+            // One machine whose token cannot be read must not keep the queen
+            // from all others.
+            match machines.shared.store.token(&id) {
+                Ok(token) => drop(machines.connect(&id, target, token, true)?),
+                Err(error) => machines.shared.fleet.hive_out_of_reach(&id, &error.message),
+            }
         }
         for (id, target) in &machines.shared.configured {
             let Some(file) = &target.token_file else { continue };
@@ -196,6 +200,9 @@ impl Machines {
     ) -> Result<Tunnel, ApiError> {
         let told = Told { fleet: self.shared.fleet.clone(), hives: self.shared.hives.clone() };
         let tunnel = Tunnel::start(id.clone(), target, token, is_managed, told)?;
+        if is_managed {
+            self.shared.store.sockets_are_in(id, tunnel.sockets());
+        }
         if let Some(before) = self.tunnels().insert(id.clone(), tunnel.clone()) {
             before.close();
         }

@@ -221,7 +221,7 @@ pub struct InstallArgs {
 /// A machine that is reached over ssh.
 #[derive(Debug, Args)]
 pub struct Reach {
-    /// An alias of hives.conf, a host of ~/.ssh/config, or [user@]host[:port]
+    /// An alias of hives.conf, a host of ~/.ssh/config, or `[user@]host[:port]`
     #[arg(value_name = "MACHINE")]
     pub machine: Machine,
     /// Where it is, if the alias does not say

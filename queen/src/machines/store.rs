@@ -4,6 +4,7 @@
 use std::{
     fs, io,
     io::Write as _,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -89,6 +90,28 @@ impl Store {
             .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))
     }
 
+    /// Notes the folder of the machine's sockets, and removes the one that a
+    /// queen who was killed has left.
+    pub(super) fn sockets_are_in(&self, id: &HiveId, sockets: &Path) {
+        let file = self.dir(id).join("sockets");
+        let left = fs::read_to_string(&file).map(PathBuf::from).unwrap_or_default();
+        if left != sockets && self.is_our_folder(&left) {
+            let _ = fs::remove_dir_all(&left);
+        }
+        if let Err(error) = fs::write(&file, sockets.as_os_str().as_bytes()) {
+            tracing::debug!(%error, "the folder of the sockets is not noted");
+        }
+    }
+
+    /// A folder of the kind, and of the user who runs this.
+    fn is_our_folder(&self, folder: &Path) -> bool {
+        let is_named_so = folder.is_absolute()
+            && folder.file_name().is_some_and(|name| name.as_bytes().starts_with(b"rbee-"));
+        let owner = |path: &Path| fs::symlink_metadata(path).ok().filter(fs::Metadata::is_dir);
+        let ours = owner(&self.dir).map(|it| it.uid());
+        is_named_so && ours.is_some() && owner(folder).map(|it| it.uid()) == ours
+    }
+
     pub(super) fn remove(&self, id: &HiveId) -> Result<(), ApiError> {
         match fs::remove_dir_all(self.dir(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -130,6 +153,26 @@ mod tests {
         store.remove(&id).unwrap();
         store.remove(&id).unwrap();
         assert!(store.all().is_empty());
+    }
+
+    #[test]
+    fn the_sockets_of_a_queen_that_was_killed_are_removed_and_nothing_else() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::new(temp.path());
+        let id: HiveId = "gpu-1".parse().unwrap();
+        store.token(&id).unwrap();
+        let folder = |name: &str| {
+            let folder = temp.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let (left, other, now) = (folder("rbee-1"), folder("mine"), folder("rbee-2"));
+        store.sockets_are_in(&id, &left);
+        store.sockets_are_in(&id, &other);
+        assert!(!left.exists() && other.exists());
+        store.sockets_are_in(&id, &now);
+        store.sockets_are_in(&id, &now);
+        assert!(other.exists() && now.exists());
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Tunnel {
         &self.shared.target
     }
 
+    /// The folder of its sockets.
+    pub(super) fn sockets(&self) -> &std::path::Path {
+        self.shared.sockets.path()
+    }
+
     pub(super) fn token(&self) -> &SecretString {
         &self.shared.token
     }

@@ -5,5 +5,6 @@
 
 pub mod cli;
 pub mod local;
+pub mod news;
 pub mod text;
 pub mod tui;

@@ -21,6 +21,7 @@ use super::{
     exit::{Exit, Failure},
     output::Format,
     terminal::ColorChoice,
+    wait::{Condition, Target},
 };
 
 /// Run language models on your own machines, from one terminal.
@@ -29,7 +30,8 @@ use super::{
     name = "rbee-keeper",
     version,
     long_about = "Run language models on your own machines, from one terminal.\n\n\
-        Without a command: the dashboard on a terminal, and `status` anywhere else.\n\
+        Without a command: the dashboard on a terminal, and `status` anywhere else. \
+        With --no-tui and a pipe or a file as standard input: the commands in it, one a line.\n\
         stdout is the answer; stderr is narration, progress and warnings.",
     after_help = "Exit codes: rbee-keeper help exit-codes"
 )]
@@ -76,6 +78,16 @@ pub struct Options {
     /// Print the job's id at once and do not follow it
     #[arg(long, global = true)]
     pub detach: bool,
+    /// Refuse everything that would change something
+    #[arg(long, global = true, env = "RBEE_READ_ONLY", value_parser = FalseyValueParser::new())]
+    pub read_only: bool,
+    /// Never the dashboard and no tables: what is and what changes, line by
+    /// line, for screen readers
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// With commands from standard input: go on after one that fails
+    #[arg(long, global = true)]
+    pub keep_going: bool,
 }
 
 /// `--on-interrupt`.
@@ -94,7 +106,13 @@ pub enum Command {
     /// Generate text with a model
     Infer(Box<InferArgs>),
     /// The whole fleet at a glance
-    Status,
+    Status {
+        /// Go on with everything that changes, until Ctrl-C
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Wait until something is so
+    Wait(WaitArgs),
     /// The daemon that decides: start, stop, look
     #[command(subcommand, arg_required_else_help = true)]
     Queen(Queen),
@@ -113,6 +131,9 @@ pub enum Command {
     /// The files that you write: where, whether they are right, the first ones
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
+    /// Run the commands on standard input, one a line, as a shell quotes them
+    #[command(visible_alias = "-")]
+    Batch,
     /// What the exit codes mean
     #[command(name = "exit-codes", about = "What the exit codes mean", long_about = exit_codes(), help_template = "{about}")]
     ExitCodes,
@@ -342,6 +363,20 @@ pub struct InferArgs {
     pub no_stream: bool,
 }
 
+/// `wait`
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// For what: worker/ID, hive/ALIAS, job/ID or model/MODEL
+    #[arg(value_name = "KIND/NAME")]
+    pub target: Target,
+    /// Until it is so [default: done for a job, ready for the rest]
+    #[arg(long = "for", value_name = "CONDITION", value_enum)]
+    pub condition: Option<Condition>,
+    /// Where a model is looked for
+    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    pub hive: HiveId,
+}
+
 /// `job …`
 #[derive(Debug, Subcommand)]
 pub enum Job {
@@ -385,6 +420,47 @@ pub enum ConfigCommand {
     Check,
     /// Make a config.toml and a hives.conf with comments; what is there stays
     Init,
+}
+
+impl Options {
+    /// What a line of a batch does not say by itself is as it was said for the
+    /// whole batch.
+    #[must_use]
+    pub fn within(self, whole: &Self, says: impl Fn(&str) -> bool) -> Self {
+        let whole = whole.clone();
+        Self {
+            no_tui: true,
+            queen: if says("queen") { self.queen } else { whole.queen },
+            output: if says("output") { self.output } else { whole.output },
+            quiet: self.quiet || whole.quiet,
+            verbose: self.verbose.max(whole.verbose),
+            color: if says("color") { self.color } else { whole.color },
+            yes: self.yes || whole.yes,
+            timeout: if says("timeout") { self.timeout } else { whole.timeout },
+            on_interrupt: if says("on_interrupt") { self.on_interrupt } else { whole.on_interrupt },
+            detach: self.detach || whole.detach,
+            read_only: self.read_only || whole.read_only,
+            plain: self.plain || whole.plain,
+            keep_going: whole.keep_going,
+        }
+    }
+}
+
+impl Command {
+    /// Whether it only looks. Everything else is refused by `--read-only`;
+    /// what a batch holds is judged line by line.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::Infer(_) => false,
+            Self::Queen(queen) => matches!(queen, Queen::Status | Queen::Info),
+            Self::Hive(hive) => matches!(hive, Hive::Status(_) | Hive::List | Hive::Get(_)),
+            Self::Worker(worker) => !matches!(worker, Worker::Spawn(_) | Worker::Delete { .. }),
+            Self::Model(model) => !matches!(model, Model::Download { .. } | Model::Delete { .. }),
+            Self::Job(job) => !matches!(job, Job::Cancel { .. }),
+            Self::Config(config) => !matches!(config, ConfigCommand::Init),
+            Self::Status { .. } | Self::Wait(_) | Self::Batch | Self::ExitCodes => true,
+        }
+    }
 }
 
 impl From<&SpawnArgs> for WorkerSpawn {
@@ -511,137 +587,4 @@ fn parse_job_state(text: &str) -> Result<JobState, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-    use protocol::operation::QueenOperation;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Cli, String> {
-        let words = std::iter::once("rbee-keeper").chain(line.split_whitespace());
-        Cli::try_parse_from(words).map_err(|error| error.to_string())
-    }
-
-    fn infer(line: &str) -> Result<Infer, Failure> {
-        let Some(Command::Infer(args)) = parse(line).unwrap().command else {
-            panic!("not an infer: {line}");
-        };
-        match checked(Operation::Queen(args.operation(args.prompt.clone()).into()))? {
-            Operation::Queen(QueenOperation::Infer(infer)) => Ok(*infer),
-            operation => panic!("{operation:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_documented_command_is_understood() {
-        for line in [
-            "",
-            "status",
-            "queen start",
-            "queen stop --keep-hives",
-            "queen status -o json",
-            "queen info",
-            "hive start",
-            "hive stop attic",
-            "hive status",
-            "hive list -o wide",
-            "hive get attic",
-            "worker spawn --model demo",
-            "worker spawn --model org/repo:Q4_K_M --hive attic --device GPU-0 --worker cuda --slots 4 --context-length 4096",
-            "worker spawn --model demo --device 0",
-            "worker list --hive attic",
-            "worker get wk-1",
-            "worker delete wk-1 --confirm wk-1",
-            "model download org/repo:Q4_K_M --hive attic --revision v1",
-            "model list --hive attic",
-            "model get org/repo",
-            "model delete org/repo --hive attic --confirm org/repo",
-            "model plan org/repo:Q8_0 --hive attic --slots 4 --context-length 4096",
-            "infer hello -m demo --max-tokens 16 --temperature 0 --seed 7 --stop a --stop b",
-            "infer - --chat --no-stream",
-            "job list --state running --limit 5",
-            "job logs job-1",
-            "job attach job-1 --on-interrupt detach",
-            "job cancel job-1 job-2",
-            "config path",
-            "config check -o json",
-            "config init",
-            "exit-codes",
-            "status --timeout 5s --color never --yes --detach -q -vv --no-tui --queen http://q:8500",
-        ] {
-            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_is_refused_with_the_flag_and_the_remedy() {
-        for (line, flag, remedy) in [
-            ("worker spawn --model tinyllama", "--model", "`org/repo`"),
-            ("worker spawn --model demo --device TPU", "--device", "`GPU-0`"),
-            ("hive get -- -oProxyCommand=x", "[ALIAS]", "host alias"),
-            ("status --queen localhost", "--queen", "http://127.0.0.1:8500"),
-            ("status --timeout soon", "--timeout", "30s"),
-            ("job list --state gone", "--state", "cancelled"),
-            ("infer x --temperature nan", "--temperature", "0.7"),
-        ] {
-            let error = parse(line).unwrap_err();
-            assert!(error.contains(flag) && error.contains(remedy), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_number_out_of_range_names_its_flag_and_the_range() {
-        let failure = infer("infer x --temperature 3").unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert_eq!(failure.message, "--temperature: must be between 0 and 2, got 3");
-        let failure = infer("infer x --max-tokens 0").unwrap_err();
-        assert!(failure.message.starts_with("--max-tokens: must be"), "{failure:?}");
-    }
-
-    #[test]
-    fn what_is_not_said_is_as_documented() {
-        let infer = infer("infer hello").unwrap();
-        assert_eq!(infer, Infer::new("hello", ModelRef::demo()));
-    }
-
-    #[test]
-    fn a_chat_is_one_message_and_no_prompt() {
-        let infer = infer("infer hello --chat --no-stream").unwrap();
-        assert_eq!(infer.prompt, None);
-        assert!(!infer.stream);
-        assert_eq!(infer.messages.unwrap()[0].content, "hello");
-    }
-
-    #[test]
-    fn durations_have_a_unit_or_are_seconds() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        for bad in ["", "0", "5x", "-1s", "1.5s", "99999999999999999999h"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_command_to_copy_is_quoted_for_the_shell() {
-        assert_eq!(shell_word("job-1"), "job-1");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
-        let cli = parse("status --queen http://q:8500").unwrap();
-        let command = attach_command(&cli.options, &"job-1".parse().unwrap());
-        assert_eq!(command, "rbee-keeper --queen http://q:8500 job attach job-1");
-    }
-
-    #[test]
-    fn help_lists_every_exit_code() {
-        let help = parse("help exit-codes").unwrap_err();
-        for code in ["0  done", "9  for a status", "130  interrupted", "143  terminated"] {
-            assert!(help.contains(code), "{help}");
-        }
-    }
-}
+mod tests;

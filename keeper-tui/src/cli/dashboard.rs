@@ -26,6 +26,7 @@ pub fn is_wanted(cli: &Cli) -> bool {
     let terminals = io::stdin().is_terminal() && io::stdout().is_terminal();
     cli.command.is_none()
         && !cli.options.no_tui
+        && !cli.options.plain
         && cli.options.output == Format::Human
         && terminals
         && !terminal::is_dumb()

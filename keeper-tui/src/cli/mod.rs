@@ -9,6 +9,8 @@
 //! [`Failure`], which is the only thing that is turned into an exit code.
 
 pub mod args;
+pub mod batch;
+pub mod changes;
 pub mod config;
 pub mod dashboard;
 pub mod exit;
@@ -26,6 +28,8 @@ pub mod render;
 pub mod status;
 pub mod table;
 pub mod terminal;
+pub mod wait;
+pub mod watch;
 pub mod worker;
 
 use std::{
@@ -93,12 +97,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_understood(&args, &error).into(),
     };
-    let voice = Voice {
-        format: cli.options.output,
-        quiet: cli.options.quiet,
-        verbose: cli.options.verbose > 0,
-    };
-    let mut out = Output::new(voice, terminal::looks(cli.options.color));
+    let mut out = Output::new(voice(&cli.options), terminal::looks(cli.options.color));
+    if let Some(command) = &cli.command
+        && let Err(failure) = permitted(&cli.options, command)
+    {
+        return conclude(&mut out, None, Err(failure.into())).into();
+    }
     // Before the files are read, because they may be what is wrong.
     if let Some(Command::Config(command)) = cli.command {
         let outcome = config::config(&mut out, command);
@@ -159,7 +163,11 @@ async fn enter(cli: Cli, paths: Paths, config: Config, mut out: Output) -> Exit 
         job: None,
         queen_is_here: None,
     };
-    let command = command.unwrap_or(Command::Status);
+    let command = command.unwrap_or_else(|| match cx.options.plain {
+        true => Command::Status { watch: true },
+        false if cx.options.no_tui && batch::is_on_stdin() => Command::Batch,
+        false => Command::Status { watch: false },
+    });
     // In a task of its own: a write to a terminal that does not read blocks
     // its thread, and Ctrl-C must end the program all the same.
     let work = tokio::spawn(async move {
@@ -184,18 +192,37 @@ async fn enter(cli: Cli, paths: Paths, config: Config, mut out: Output) -> Exit 
 async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
     match command {
         Command::Infer(args) => infer::infer(cx, &args).await,
-        Command::Status => status::status(cx).await,
+        Command::Status { watch: false } => status::status(cx).await,
+        Command::Status { watch: true } => watch::watch(cx).await,
+        Command::Wait(args) => wait::wait(cx, &args).await,
         Command::Queen(command) => queen::queen(cx, command).await,
         Command::Hive(command) => hive::hive(cx, command).await,
         Command::Worker(command) => worker::worker(cx, command).await,
         Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
         Command::Config(command) => config::config(&mut cx.out, command),
+        // A batch runs commands, which may not be batches again.
+        Command::Batch => Box::pin(batch::batch(cx)).await,
         Command::ExitCodes => {
             cx.out.report(None, &exit::report())?;
             Ok(Exit::Done)
         }
     }
+}
+
+/// What `--read-only` has to say about `command`.
+fn permitted(options: &Options, command: &Command) -> Result<(), Failure> {
+    if !options.read_only || command.only_looks() {
+        return Ok(());
+    }
+    let message = "--read-only: this command would change something";
+    Err(Failure::new(Exit::NotAllowed, "read_only", message)
+        .with_hint("leave --read-only (RBEE_READ_ONLY) away to carry it out"))
+}
+
+fn voice(options: &Options) -> Voice {
+    let Options { output: format, quiet, verbose, .. } = *options;
+    Voice { format, quiet, verbose: verbose > 0 }
 }
 
 /// Carries out `operation` as a job and shows its result.

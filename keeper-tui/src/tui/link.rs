@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
-use client::{Daemon, FeedHandle, FeedItem, FeedOptions, JobItem, TokenFilter};
+use client::{Daemon, FeedHandle, FeedOptions, JobItem, TokenFilter};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{JobId, job::Level, operation::Operation};
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     effect::Effect,
-    message::{FeedNews, JobNews, Message},
+    message::{JobNews, Message},
 };
 
 /// How a queen is launched on this machine. What it sends is shown while the
@@ -52,7 +52,7 @@ impl Link {
         let news = messages.clone();
         tasks.spawn(async move {
             while let Some(item) = stream.next_item().await {
-                if news.send(Message::Feed(feed_news(item))).await.is_err() {
+                if news.send(Message::Feed(item.into())).await.is_err() {
                     return;
                 }
             }
@@ -141,17 +141,6 @@ impl Link {
             }
             drop(messages.send(Message::StartEnded(result)).await);
         });
-    }
-}
-
-fn feed_news(item: FeedItem) -> FeedNews {
-    match item {
-        FeedItem::Connected => FeedNews::Connected,
-        FeedItem::Event(event) => FeedNews::Event(Box::new(event)),
-        FeedItem::Disconnected { error, attempt, retry_in } => {
-            FeedNews::Disconnected { cause: error.one_line(), attempt, retry_in }
-        }
-        FeedItem::Undecodable { name, error } => FeedNews::Undecodable { name, error },
     }
 }
 

@@ -27,11 +27,17 @@ pub struct Terminal {
 impl Terminal {
     /// Opens `rbee-keeper` on a new terminal.
     pub fn open(cluster: &Cluster) -> anyhow::Result<Self> {
+        Self::open_with(cluster, &[])
+    }
+
+    /// Opens `rbee-keeper …` on a new terminal.
+    pub fn open_with(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
         let (rows, cols) = (ROWS.get(), COLUMNS.get());
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size)?;
         let program = cluster.command("rbee-keeper");
         let mut command = CommandBuilder::new(program.get_program());
+        command.args(args);
         command.env_clear();
         for (name, value) in program.get_envs() {
             if let Some(value) = value {

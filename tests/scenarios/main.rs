@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod cli;
@@ -29,3 +31,5 @@ mod protocol_forms;
 mod queue;
 #[cfg(test)]
 mod readers;
+#[cfg(test)]
+mod watch;

@@ -4,9 +4,9 @@
 //! refused here with the flag's name, and the same rules hold as at the
 //! queen's door.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, builder::FalseyValueParser};
 use config::BaseUrl;
 use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
@@ -18,11 +18,13 @@ use protocol::{
 };
 
 use super::{
+    completions::{self, Shell},
     exit::{Exit, Failure},
     output::Format,
     terminal::ColorChoice,
     wait::{Condition, Target},
 };
+use crate::recording::Speed;
 
 /// Run language models on your own machines, from one terminal.
 #[derive(Debug, Parser)]
@@ -134,6 +136,25 @@ pub enum Command {
     /// Run the commands on standard input, one a line, as a shell quotes them
     #[command(visible_alias = "-")]
     Batch,
+    /// Keep what the fleet does in a file, until Ctrl-C
+    Record(RecordArgs),
+    /// Play such a file, in the dashboard or line by line
+    Replay(ReplayArgs),
+    /// What a shell needs to complete commands and the fleet's names
+    #[command(after_help = "bash:  echo 'source <(rbee-keeper completions bash)' >> ~/.bashrc\n\
+        zsh:   echo 'source <(rbee-keeper completions zsh)' >> ~/.zshrc\n\
+        fish:  rbee-keeper completions fish > ~/.config/fish/completions/rbee-keeper.fish")]
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// The manual: its first page, or all pages as files
+    Man {
+        /// Where the files go
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
     /// What the exit codes mean
     #[command(name = "exit-codes", about = "What the exit codes mean", long_about = exit_codes(), help_template = "{about}")]
     ExitCodes,
@@ -175,7 +196,7 @@ pub enum Hive {
 #[derive(Debug, Args)]
 pub struct Alias {
     /// The machine
-    #[arg(value_name = "ALIAS", default_value = "localhost")]
+    #[arg(value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub alias: HiveId,
 }
 
@@ -187,19 +208,19 @@ pub enum Worker {
     /// All workers
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a worker
     Get {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
     },
     /// What a worker has written
     Logs {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
         /// Go on as it writes more, until Ctrl-C
         #[arg(short, long)]
@@ -211,10 +232,10 @@ pub enum Worker {
     /// Stop a worker and forget it
     Delete {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
         /// The worker's id once more, which answers the question
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = completions::workers())]
         confirm: Option<WorkerId>,
     },
 }
@@ -223,13 +244,13 @@ pub enum Worker {
 #[derive(Debug, Args)]
 pub struct SpawnArgs {
     /// What to run: `demo`, `org/repo`, `org/repo:Q4_K_M`, or a GGUF file on the hive
-    #[arg(long, short, value_name = "MODEL")]
+    #[arg(long, short, value_name = "MODEL", add = completions::models())]
     pub model: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub hive: HiveId,
     /// On which device: `GPU-0`, `CPU-0`, or an index [default: the best that fits]
-    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector)]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector, add = completions::devices())]
     pub device: Option<DeviceSelector>,
     /// With which engine [default: the device's]
     #[arg(long = "worker", value_name = "ENGINE", value_enum)]
@@ -259,10 +280,10 @@ pub enum Model {
     /// Fetch a model from the Hugging Face hub
     Download {
         /// What to fetch: `org/repo`, `org/repo:Q4_K_M`, or `org/repo:file.gguf`
-        #[arg(value_name = "MODEL")]
+        #[arg(value_name = "MODEL", add = completions::models())]
         model: ModelRef,
         /// To which machine
-        #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+        #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
         hive: HiveId,
         /// Which branch, tag or commit [default: main]
         #[arg(long, value_name = "REVISION")]
@@ -271,7 +292,7 @@ pub enum Model {
     /// All models
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a model
@@ -282,16 +303,16 @@ pub enum Model {
         #[command(flatten)]
         model: ModelOn,
         /// The model's name once more, which answers the question
-        #[arg(long, value_name = "MODEL")]
+        #[arg(long, value_name = "MODEL", add = completions::models())]
         confirm: Option<ModelRef>,
     },
     /// Where a model would fit, before anything is loaded
     Plan {
         /// Which model
-        #[arg(value_name = "MODEL")]
+        #[arg(value_name = "MODEL", add = completions::models())]
         model: ModelRef,
         /// Only on this machine
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
         /// How many requests at once
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -306,10 +327,10 @@ pub enum Model {
 #[derive(Debug, Args)]
 pub struct ModelOn {
     /// The model
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", add = completions::models())]
     pub id: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub hive: HiveId,
 }
 
@@ -320,16 +341,16 @@ pub struct InferArgs {
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
     /// With which model
-    #[arg(long, short, value_name = "MODEL", default_value = "demo")]
+    #[arg(long, short, value_name = "MODEL", default_value = "demo", add = completions::models())]
     pub model: ModelRef,
     /// Only on this machine
-    #[arg(long, value_name = "ALIAS")]
+    #[arg(long, value_name = "ALIAS", add = completions::hives())]
     pub hive: Option<HiveId>,
     /// Only by this worker
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = completions::workers())]
     pub worker_id: Option<WorkerId>,
     /// Only on this device
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", add = completions::devices())]
     pub device: Option<DeviceId>,
     /// How many tokens at most [default: 256]
     #[arg(long, value_name = "N")]
@@ -367,14 +388,39 @@ pub struct InferArgs {
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     /// For what: worker/ID, hive/ALIAS, job/ID or model/MODEL
-    #[arg(value_name = "KIND/NAME")]
+    #[arg(value_name = "KIND/NAME", add = completions::targets())]
     pub target: Target,
     /// Until it is so [default: done for a job, ready for the rest]
     #[arg(long = "for", value_name = "CONDITION", value_enum)]
     pub condition: Option<Condition>,
     /// Where a model is looked for
-    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub hive: HiveId,
+}
+
+/// `record`
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// A file that is not there yet
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// End by itself after this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Leave out what is generated
+    #[arg(long)]
+    pub no_tokens: bool,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What `record` has written
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// How many times as fast as it was; 0: all at once
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub speed: Speed,
 }
 
 /// `job …`
@@ -392,19 +438,19 @@ pub enum Job {
     /// What a job has said so far
     Logs {
         /// The job
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::jobs())]
         id: JobId,
     },
     /// Follow a job from its beginning to its end
     Attach {
         /// The job
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::jobs())]
         id: JobId,
     },
     /// Cancel jobs
     Cancel {
         /// The jobs
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", required = true, add = completions::open_jobs())]
         ids: Vec<JobId>,
     },
 }
@@ -458,7 +504,14 @@ impl Command {
             Self::Model(model) => !matches!(model, Model::Download { .. } | Model::Delete { .. }),
             Self::Job(job) => !matches!(job, Job::Cancel { .. }),
             Self::Config(config) => !matches!(config, ConfigCommand::Init),
-            Self::Status { .. } | Self::Wait(_) | Self::Batch | Self::ExitCodes => true,
+            Self::Status { .. }
+            | Self::Wait(_)
+            | Self::Batch
+            | Self::Record(_)
+            | Self::Replay(_)
+            | Self::Completions { .. }
+            | Self::Man { .. }
+            | Self::ExitCodes => true,
         }
     }
 }
@@ -539,7 +592,8 @@ pub fn attach_command(options: &Options, job: &JobId) -> String {
     command
 }
 
-fn exit_codes() -> String {
+/// Every code with its meaning.
+pub fn exit_codes() -> String {
     let mut table = "Exit codes:\n\n".to_owned();
     for (exit, meaning) in Exit::ALL {
         let _ = writeln!(table, "{:>5}  {meaning}", exit.code());

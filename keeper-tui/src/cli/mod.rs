@@ -11,6 +11,7 @@
 pub mod args;
 pub mod batch;
 pub mod changes;
+pub mod completions;
 pub mod config;
 pub mod dashboard;
 pub mod exit;
@@ -19,11 +20,13 @@ pub mod hive;
 pub mod infer;
 pub mod interrupt;
 pub mod job;
+pub mod man;
 pub mod model;
 pub mod output;
 pub mod plan;
 pub mod queen;
 pub mod question;
+pub mod record;
 pub mod render;
 pub mod status;
 pub mod table;
@@ -93,6 +96,9 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(3);
 /// The whole program.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit.into();
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&args, &error).into(),
@@ -104,8 +110,7 @@ pub fn main() -> ExitCode {
         return conclude(&mut out, None, Err(failure.into())).into();
     }
     // Before the files are read, because they may be what is wrong.
-    if let Some(Command::Config(command)) = cli.command {
-        let outcome = config::config(&mut out, command);
+    if let Some(outcome) = cli.command.as_ref().and_then(|command| by_itself(&mut out, command)) {
         return conclude(&mut out, None, outcome).into();
     }
     let prepared = prepare();
@@ -120,7 +125,7 @@ pub fn main() -> ExitCode {
         }
     }
     let exit = if dashboard::is_wanted(&cli) {
-        let left = runtime.block_on(dashboard::run(&cli.options, paths, config));
+        let left = runtime.block_on(dashboard::run(&cli, paths, config));
         conclude(&mut out, None, left.map_err(Stop::Failed))
     } else {
         runtime.block_on(enter(cli, paths, config, out))
@@ -200,14 +205,26 @@ async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
         Command::Worker(command) => worker::worker(cx, command).await,
         Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
-        Command::Config(command) => config::config(&mut cx.out, command),
+        Command::Record(args) => record::record(cx, &args).await,
+        Command::Replay(args) => record::replay(cx, &args).await,
         // A batch runs commands, which may not be batches again.
         Command::Batch => Box::pin(batch::batch(cx)).await,
-        Command::ExitCodes => {
-            cx.out.report(None, &exit::report())?;
-            Ok(Exit::Done)
-        }
+        command @ (Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::ExitCodes) => by_itself(&mut cx.out, &command).unwrap_or(Ok(Exit::Done)),
     }
+}
+
+/// What needs neither a queen nor her configuration.
+fn by_itself(out: &mut Output, command: &Command) -> Option<Outcome> {
+    Some(match command {
+        Command::Config(command) => config::config(out, *command),
+        Command::Completions { shell } => completions::completions(out, *shell),
+        Command::Man { dir } => man::man(out, dir.as_deref()),
+        Command::ExitCodes => out.report(None, &exit::report()).map(|()| Exit::Done),
+        _ => return None,
+    })
 }
 
 /// What `--read-only` has to say about `command`.

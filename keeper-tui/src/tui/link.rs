@@ -24,6 +24,7 @@ pub type StartQueen =
 
 /// Events of a job taken at once when they come faster than they are drawn.
 const EVENTS_AT_ONCE: usize = 256;
+const READ_ONLY: &str = "this dashboard is read-only";
 const LAUNCH_BROKE: &str = "the launch broke off; the keeper's log says where";
 /// Lines of a launch that may wait.
 const LAUNCH_LINES: usize = 64;
@@ -35,6 +36,7 @@ pub(crate) struct Link {
     messages: mpsc::Sender<Message>,
     feed: FeedHandle,
     followed: BTreeMap<JobId, AbortHandle>,
+    is_read_only: bool,
     tasks: JoinSet<()>,
 }
 
@@ -43,6 +45,7 @@ impl Link {
     pub(crate) fn start(
         queen: Daemon,
         start_queen: StartQueen,
+        is_read_only: bool,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let options = FeedOptions { tokens: TokenFilter::None, narration: Some(Level::Info) };
@@ -57,12 +60,20 @@ impl Link {
                 }
             }
         });
-        Self { queen, start_queen, messages, feed, followed: BTreeMap::new(), tasks }
+        let followed = BTreeMap::new();
+        Self { queen, start_queen, messages, feed, followed, is_read_only, tasks }
     }
 
     /// Does it. What concerns the terminal is not for the link.
     pub(crate) fn execute(&mut self, effect: Effect) {
         while self.tasks.try_join_next().is_some() {}
+        if self.is_read_only
+            && let Some(refusal) = refusal(&effect, READ_ONLY)
+        {
+            let messages = self.messages.clone();
+            self.tasks.spawn(async move { drop(messages.send(refusal).await) });
+            return;
+        }
         match effect {
             Effect::Follow { job, after } => self.follow(job, after),
             Effect::Unfollow(job) => {
@@ -141,6 +152,25 @@ impl Link {
             }
             drop(messages.send(Message::StartEnded(result)).await);
         });
+    }
+}
+
+/// The answer to whatever would change something; `None` if it only looks.
+pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
+    match effect {
+        Effect::Submit { ticket, .. } => {
+            Some(Message::Submitted { ticket: *ticket, result: Err(why.to_owned()) })
+        }
+        Effect::Cancel(job) => {
+            Some(Message::Cancelled { job: job.clone(), result: Err(why.to_owned()) })
+        }
+        Effect::StartQueen => Some(Message::StartEnded(Err(why.to_owned()))),
+        Effect::Follow { .. }
+        | Effect::Unfollow(_)
+        | Effect::Retry
+        | Effect::Redraw
+        | Effect::Suspend
+        | Effect::Quit => None,
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) enum Message {
     StartLine(String),
     /// The launch is over.
     StartEnded(Result<(), String>),
+    /// The recording that is played has come to its end.
+    RecordingEnded,
 }
 
 /// One piece of news of a job's stream.

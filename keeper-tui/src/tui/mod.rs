@@ -10,6 +10,7 @@
 //! neither does any IO, and the time is something they are told. There is no
 //! tick: with nothing to show, nothing runs.
 
+mod clock;
 mod effect;
 #[cfg(test)]
 mod fixture;
@@ -17,6 +18,7 @@ mod keymap;
 mod link;
 mod message;
 mod options;
+mod replay;
 mod screen;
 mod signals;
 mod state;
@@ -25,28 +27,30 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, task::Poll, time::Duration};
+use std::{io, sync::Arc, task::Poll, time::Duration};
 
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
 use jiff::tz::TimeZone;
-use protocol::Timestamp;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 
 use self::{
+    clock::Clock,
     effect::Effect,
     link::Link,
     message::Message,
+    replay::Replay,
     screen::{Screen, Writer},
     signals::{Asked, Signals},
-    state::{Model, Now},
+    state::{Model, Source},
     terminal::Guard,
 };
 pub use self::{link::StartQueen, options::Options};
+use crate::recording::{self, Recording, Speed};
 
 /// What a dashboard needs to run.
 pub struct Dashboard {
@@ -74,7 +78,61 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    terminal::DASHBOARD.scope((), show(dashboard)).await
+    let Dashboard { queen, start_queen, options } = dashboard;
+    let address = address(queen.base_url());
+    let (sender, news) = mpsc::channel(NEWS);
+    let source = Feeding {
+        address,
+        source: Source::Queen,
+        clock: Clock::World { began: Instant::now() },
+        link: Partner::Queen(Link::start(queen, start_queen, options.read_only, sender)),
+        news,
+    };
+    terminal::DASHBOARD.scope((), show(source, options)).await
+}
+
+/// The same with a recording in the place of the queen.
+pub async fn replay(recording: Recording, speed: Speed, options: Options) -> anyhow::Result<()> {
+    let recording = Arc::new(recording);
+    let clock = recording::Clock::start(&recording, speed);
+    let (sender, news) = mpsc::channel(NEWS);
+    let is_cut_off = recording.is_cut_off;
+    let source = Feeding {
+        address: address(&recording.header.queen),
+        source: if is_cut_off { Source::CutOffRecording } else { Source::Recording },
+        clock: Clock::Recording(Arc::clone(&recording), clock),
+        link: Partner::Recording(Replay::start(recording, clock, sender)),
+        news,
+    };
+    terminal::DASHBOARD.scope((), show(source, options)).await
+}
+
+fn address(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}
+
+/// Who speaks to the dashboard, and what time it is there.
+struct Feeding {
+    address: String,
+    source: Source,
+    clock: Clock,
+    link: Partner,
+    news: mpsc::Receiver<Message>,
+}
+
+/// Who is asked to do things.
+enum Partner {
+    Queen(Link),
+    Recording(Replay),
+}
+
+impl Partner {
+    fn execute(&mut self, effect: Effect) {
+        match self {
+            Self::Queen(link) => link.execute(effect),
+            Self::Recording(replay) => replay.execute(effect),
+        }
+    }
 }
 
 /// What comes of a message.
@@ -95,8 +153,8 @@ enum Woken {
     Tick,
 }
 
-async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options } = dashboard;
+async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
+    let Feeding { address, source, clock, link, mut news } = feeding;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -104,13 +162,12 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
     let guard = Guard::take().context("standard output is not a terminal that can be used")?;
     let mut writer = Writer::start(guard.file()?)?;
     let size = terminal_size();
-    let (sender, mut news) = mpsc::channel(NEWS);
-    let address = queen.base_url().trim_start_matches("http://").to_owned();
+    let model = Model::new(address, options.theme, TimeZone::system(), size);
     let mut desk = Desk {
-        model: Model::new(address, options.theme, TimeZone::system(), size),
+        model: Model { source, ..model },
         screen: Screen::new(size)?,
-        link: Link::start(queen, start_queen, sender),
-        began: Instant::now(),
+        link,
+        clock,
         frame: if options.over_ssh { FRAME_OVER_SSH } else { FRAME },
         due: Some(Instant::now()),
         drawn_at: None,
@@ -205,8 +262,8 @@ async fn suspend(
 struct Desk {
     model: Model,
     screen: Screen,
-    link: Link,
-    began: Instant,
+    link: Partner,
+    clock: Clock,
     /// The least time between frames that no key asked for.
     frame: Duration,
     /// When a frame is to be drawn; `None` when nothing changed.
@@ -217,12 +274,8 @@ struct Desk {
 }
 
 impl Desk {
-    fn now(&self) -> Now {
-        Now { monotonic: self.began.elapsed(), wall: Timestamp::now() }
-    }
-
     fn take(&mut self, message: Message) -> anyhow::Result<Flow> {
-        let now = self.now();
+        let now = self.clock.now();
         let mut flow = Flow::GoOn;
         for effect in update::update(&mut self.model, message, now) {
             match effect {
@@ -294,10 +347,10 @@ impl Desk {
     }
 
     fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let (now, model) = (self.now(), &self.model);
+        let (now, model) = (self.clock.now(), &self.model);
         let mut next = None;
         let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
-        self.next_change = next.map(|next| self.began + next);
+        self.next_change = next.and_then(|next| self.clock.when(next));
         self.drawn_at = Some(Instant::now());
         self.due = None;
         Ok(frame)

@@ -7,6 +7,7 @@ use super::theme::Theme;
 pub struct Options {
     pub(super) theme: Theme,
     pub(super) over_ssh: bool,
+    pub(super) read_only: bool,
 }
 
 impl Options {
@@ -30,6 +31,7 @@ impl Options {
                 ascii: !is_utf8 || is_poor,
             },
             over_ssh: set("SSH_CONNECTION").is_some(),
+            read_only: false,
         }
     }
 
@@ -37,6 +39,13 @@ impl Options {
     #[must_use]
     pub fn without_colour(mut self) -> Self {
         self.theme.mono = true;
+        self
+    }
+
+    /// Nothing is changed by it.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
         self
     }
 

@@ -67,6 +67,11 @@ fn every_documented_command_is_understood() {
         "wait job/job-1",
         "wait model/org/repo:Q4_K_M --hive attic",
         "worker list --read-only",
+        "record fleet.ndjson --duration 30s --no-tokens",
+        "replay fleet.ndjson --speed 10 -o ndjson",
+        "completions zsh",
+        "man",
+        "man target/man",
         "status --timeout 5s --color never --yes --detach -q -vv --no-tui --queen http://q:8500",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));

@@ -182,11 +182,35 @@ impl Default for Ui {
     }
 }
 
+/// Whether it is the queen herself who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Source {
+    /// She herself.
+    #[default]
+    Queen,
+    /// A recording of her.
+    Recording,
+    /// One whose last line was not written to its end.
+    CutOffRecording,
+}
+
+impl Source {
+    pub(crate) fn is_recording(self) -> bool {
+        self != Self::Queen
+    }
+
+    pub(crate) fn is_cut_off(self) -> bool {
+        self == Self::CutOffRecording
+    }
+}
+
 /// The dashboard.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     /// Where the queen is looked for.
     pub(crate) address: String,
+    /// Who speaks.
+    pub(crate) source: Source,
     /// What the terminal can show.
     pub(crate) theme: Theme,
     /// Times are shown in this zone.
@@ -220,6 +244,7 @@ impl Model {
     pub(crate) fn new(address: String, theme: Theme, zone: TimeZone, size: (u16, u16)) -> Self {
         Self {
             address,
+            source: Source::default(),
             theme,
             zone,
             size,

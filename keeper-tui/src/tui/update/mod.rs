@@ -44,6 +44,11 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
+        // Time stands still from here on, and so does this line.
+        Message::RecordingEnded if model.source.is_cut_off() => {
+            toast(model, "The recording breaks off here", Tone::Warn, now);
+        }
+        Message::RecordingEnded => toast(model, "The recording ends here", Tone::Good, now),
     }
     elapse(model, now);
     follow(model, &mut effects);

@@ -164,7 +164,11 @@ fn connection_spans<'a>(model: &Model) -> Vec<Span<'a>> {
         (Connection::Unreached(_) | Connection::Lost(..), _) => ("✗", Tone::Bad),
     };
     let is_starting = model.launch.as_ref().is_some_and(|launch| launch.failed.is_none());
-    let text = if is_starting { "starting the queen" } else { model.connection.as_str() };
+    let text = match &model.connection {
+        _ if is_starting => "starting the queen",
+        Connection::Live if model.source.is_recording() => "recording",
+        connection => connection.as_str(),
+    };
     vec![word(format!("{sign} "), tone), word(text, tone)]
 }
 

@@ -127,8 +127,9 @@ async fn what_was_recorded_is_played_in_the_dashboard_and_line_by_line() -> anyh
     terminal.press("2")?;
     terminal.until_it_shows(worker.as_str()).await?;
     terminal.press("5")?;
-    terminal.until_it_shows("infer").await?;
-    terminal.press("\r")?;
+    terminal.until_it_shows("done").await?;
+    // The selection stays on what was the newest before the job began.
+    terminal.press("gg\r")?;
     terminal.until_it_shows("seventeen purple elephants").await?;
     assert_eq!(terminal.quit().await?, 0);
 

@@ -17,6 +17,7 @@ mod fixture;
 mod keymap;
 mod link;
 mod message;
+mod offscreen;
 mod options;
 mod replay;
 mod screen;
@@ -49,7 +50,7 @@ use self::{
     state::{Model, Source},
     terminal::Guard,
 };
-pub use self::{link::StartQueen, options::Options};
+pub use self::{link::StartQueen, offscreen::Offscreen, options::Options};
 use crate::recording::{self, Recording, Speed};
 
 /// What a dashboard needs to run.

@@ -368,6 +368,17 @@ mod tests {
     }
 
     #[test]
+    fn the_recording_of_the_readme_can_be_played() {
+        let file = include_str!("../../assets/recordings/first-answer.ndjson");
+        let recording = read(file).unwrap();
+        let is_token = |heard: &&Heard| {
+            matches!(&heard.news, FeedNews::Event(event) if matches!(**event, FeedEvent::Token(_)))
+        };
+        assert!(!recording.is_cut_off);
+        assert!(recording.heard.iter().filter(is_token).count() > 100);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let header = recorded().lines().next().unwrap().to_owned();
         for (text, problem) in [

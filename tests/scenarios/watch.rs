@@ -46,8 +46,10 @@ async fn the_feed_in_ndjson_is_one_event_a_line_at_once() -> anyhow::Result<()> 
     for (line, seq) in lines.iter().zip(1_u64..) {
         assert_eq!((&line["v"], &line["seq"]), (&1.into(), &seq.into()), "{line}");
     }
-    let told = lines.iter().any(|line| line["worker"]["id"] == worker.as_str());
+    let told = lines.iter().any(|line| line["data"]["id"] == worker.as_str());
     assert!(told, "{lines:?}");
+    let mut jobs = lines.iter().filter(|line| line["kind"] == "job");
+    assert!(jobs.all(|line| line["job"] == line["data"]["id"]), "{lines:?}");
     assert_eq!(lines.last().unwrap()["kind"], "error", "interrupted");
     cluster.close()
 }

@@ -290,9 +290,15 @@ impl Output {
         self.out(&format!("{} {text}\n", look.paint(Tone::Faint, &clock(line.at))))
     }
 
-    /// An event that is about no one job, in `ndjson`.
-    pub fn event(&mut self, kind: &str, at: Timestamp, fields: Map<String, Value>) -> Outcome<()> {
-        self.line(kind, None, Some(at), fields)
+    /// An event of the fleet, in `ndjson`.
+    pub fn event(
+        &mut self,
+        kind: &str,
+        job: Option<&JobId>,
+        at: Timestamp,
+        fields: Map<String, Value>,
+    ) -> Outcome<()> {
+        self.line(kind, job, Some(at), fields)
     }
 
     /// A word beside the answer, on stderr in every format.

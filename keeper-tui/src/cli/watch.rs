@@ -5,7 +5,7 @@ use client::{FeedItem, FeedOptions, FeedStream, TokenFilter};
 use protocol::{
     Timestamp,
     deadline::Deadline,
-    fleet::{FeedEvent, Narration},
+    fleet::{Change, FeedEvent, Narration},
     job::{JobEvent, Level},
 };
 use serde_json::{Map, Value, json};
@@ -108,6 +108,7 @@ impl Telling {
 
 /// News as one line of JSON.
 fn event(out: &mut Output, news: &FeedNews, at: Timestamp) -> Outcome<()> {
+    let mut job = None;
     let (kind, fields) = match news {
         FeedNews::Connected => ("connection", json!({"state": "connected"})),
         FeedNews::Disconnected { cause, attempt, retry_in } => {
@@ -134,9 +135,15 @@ fn event(out: &mut Output, news: &FeedNews, at: Timestamp) -> Outcome<()> {
                     .token(&token.job_id, &JobEvent::token(token.text.as_str(), token.index));
             }
             event => {
+                if let FeedEvent::Job(change) = event {
+                    job = match change {
+                        Change::Now(record) => Some(record.id.clone()),
+                        Change::Gone(gone) => gone.id.parse().ok(),
+                    };
+                }
                 let data = event.data().ok().and_then(|data| serde_json::from_str(&data).ok());
                 let data: Value = data.unwrap_or_default();
-                (event.name(), json!({ event.name(): data }))
+                (event.name(), json!({ "data": data }))
             }
         },
     };
@@ -144,5 +151,5 @@ fn event(out: &mut Output, news: &FeedNews, at: Timestamp) -> Outcome<()> {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    out.event(kind, at, fields)
+    out.event(kind, job.as_ref(), at, fields)
 }

@@ -15,7 +15,7 @@ use protocol::{
     fleet::Snapshot,
     operation::{Operation, QueenOperation, Target},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     fleet::FleetHandle,
@@ -60,12 +60,27 @@ impl Execute for Operations {
         (operation.name(), operation.target())
     }
 
+    fn checkpoint(operation: &Operation) -> Option<Value> {
+        match operation {
+            Operation::Queen(QueenOperation::Infer(infer)) => Some(infer::waiting(infer)),
+            _ => None,
+        }
+    }
+
     fn run(
         self: Arc<Self>,
         operation: Operation,
         job: JobHandle,
     ) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move { self.carry_out(operation, &job).await })
+    }
+
+    fn resume(
+        self: Arc<Self>,
+        checkpoint: Value,
+        job: JobHandle,
+    ) -> BoxFuture<'static, Result<(), Failure>> {
+        self.resume_infer(checkpoint, job)
     }
 }
 

@@ -117,6 +117,11 @@ impl Scheduler {
         self.settle(fleet)
     }
 
+    /// A slot is taken, whoever else waits.
+    fn reserve(&mut self, worker: &WorkerId) {
+        *self.reserved.entry(worker.clone()).or_default() += 1;
+    }
+
     /// A slot is free again.
     fn give_back(&mut self, worker: &WorkerId, fleet: &[Candidate]) -> Vec<(Ticket, Standing)> {
         if let Some(reserved) = self.reserved.get_mut(worker) {
@@ -135,7 +140,7 @@ impl Scheduler {
         let mut left = BTreeMap::new();
         for (ticket, waiting) in std::mem::take(&mut self.waiting) {
             if let Some(worker) = placement::choose(&waiting.want, fleet, &self.reserved) {
-                *self.reserved.entry(worker.clone()).or_default() += 1;
+                self.reserve(&worker);
                 effects.push((ticket, Standing::Granted(worker)));
             } else if waiting.want.could_be_served(fleet) {
                 left.insert(ticket, waiting);
@@ -236,6 +241,12 @@ impl SchedulerHandle {
         inner.holders.insert(ticket, holder);
         self.shared.deliver(&mut inner, effects);
         Claim { ticket, standing, told: None, taken: false, shared: Arc::clone(&self.shared) }
+    }
+
+    /// A slot that a request has already: one that the queen before gave it.
+    pub fn hold(&self, worker_id: WorkerId) -> Slot {
+        self.shared.lock().scheduler.reserve(&worker_id);
+        Slot { worker_id, shared: Arc::clone(&self.shared) }
     }
 
     /// Looks again whenever the fleet changes, until shutdown.

@@ -120,6 +120,7 @@ impl Server {
         tasks.close();
 
         let operations = Arc::new(Operations::new(fleet.clone(), hives.clone(), scheduler));
+        jobs.resume(&operations).await?;
         let router =
             http::router(&jobs, operations, &feed, fleet, shutdown.clone(), keep_hives.clone());
         let router = feed.metrics().watch(Door::new(token.as_ref()).guard(router));

@@ -108,8 +108,7 @@ async fn a_stream_outlives_its_hive_and_the_next_hive_adopts_the_worker() -> any
 }
 
 #[tokio::test]
-async fn a_killed_queen_leaves_whole_jobs_and_says_of_the_others_that_they_broke()
--> anyhow::Result<()> {
+async fn a_stream_outlives_its_queen_and_the_next_queen_reads_on() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("endless", &Script::endless(10))?;
     let worker = cluster.spawn_worker(&script, 1).await?;
@@ -119,21 +118,49 @@ async fn a_killed_queen_leaves_whole_jobs_and_says_of_the_others_that_they_broke
     let before = cluster.aware_stream(&ended).await?;
     let running = cluster.submit(&Cluster::infer(&script)).await?;
     cluster.until_tokens(&running, 3).await?;
+    let waiting = cluster.submit(&short).await?;
+    wait_for("the second request to wait", async || {
+        let state = cluster.job(&waiting).await?.state;
+        Ok(Seen::when(state == JobState::Queued, state))
+    })
+    .await?;
     let (pid, hive) = (cluster.worker_pid(&worker)?, cluster.pid(Daemon::Hive)?);
 
     cluster.kill9(cluster.pid(Daemon::Queen)?).await?;
     cluster.keeper(&["queen", "start"]).await?.succeeded()?;
 
     assert_eq!(cluster.aware_stream(&ended).await?, before, "byte for byte");
-    let broken = cluster.read(&running).await?;
-    assert!(broken.error()?.starts_with("the queen stopped while this job ran"), "{broken:?}");
+    let shown = cluster.job(&running).await?.last_event as usize;
+    cluster.until_tokens(&running, shown + 3).await?;
+    cluster.cancel(&running).await?;
+    let transcript = cluster.read(&running).await?;
+    assert_eq!(transcript.end, EndMarker::Cancelled);
+    assert_eq!(transcript.text(), Script::endless_text(transcript.token_count()));
+    let read_on = transcript.narration().join("\n");
+    assert!(read_on.contains("reads on from"), "{read_on}");
+    // The one that waited had its turn, and not before the slot was free.
+    let transcript = cluster.read(&waiting).await?;
+    assert_eq!((transcript.text(), transcript.end), (Script::endless_text(5), EndMarker::Done));
+    assert_eq!((cluster.pid(Daemon::Hive)?, cluster.worker_pids()), (hive, vec![pid]));
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_worker_that_died_with_its_queen_ends_its_job_with_one_true_error() -> anyhow::Result<()>
+{
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("endless", &Script::endless(10))?;
+    let worker = cluster.spawn_worker(&script, 1).await?;
+    let job = cluster.submit(&Cluster::infer(&script)).await?;
+    cluster.until_tokens(&job, 3).await?;
+
+    cluster.kill9(cluster.pid(Daemon::Queen)?).await?;
+    cluster.kill9(cluster.worker_pid(&worker)?).await?;
+    cluster.keeper(&["queen", "start"]).await?.succeeded()?;
+
+    let broken = cluster.read(&job).await?;
+    assert!(broken.error()?.starts_with(&format!("worker {worker} ")), "{broken:?}");
     assert!(broken.token_count() >= 3, "what was shown is still there: {broken:?}");
     assert_eq!(broken.text(), Script::endless_text(broken.token_count()));
-    wait_for("the next queen to know the hive and its worker", async || {
-        let seen = cluster.worker(&worker).await?;
-        Ok(Seen::when(seen["pid"] == pid, seen))
-    })
-    .await?;
-    assert_eq!((cluster.pid(Daemon::Hive)?, cluster.worker_pids()), (hive, vec![pid]));
     cluster.close()
 }

@@ -10,21 +10,27 @@
 //!
 //! The queen gives every request an id, so on the worker it outlives its
 //! connection: a broken one is resumed after the last token that was passed
-//! on, and nothing is generated twice.
+//! on, and nothing is generated twice. Where a request stands is the job's
+//! checkpoint, so it outlives the queen as well: the next one reads on where
+//! this one stopped.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use client::{ClientError, Daemon, InferenceItem, InferenceStream};
 use daemon::jobs::{Failure, JobHandle};
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use protocol::{
-    ApiError, ErrorCode, HiveId, RequestId, WorkerId,
+    ApiError, ErrorCode, HiveId, ModelRef, RequestId, WorkerId,
     fleet::WorkerRecord,
     inference::{InferenceEvent, InferenceRequest, InferenceStats},
     job::{EndMarker, JobEvent},
     operation::{HiveOperation, Infer, Target, WorkerSpawn},
 };
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Operations;
 use crate::scheduler::{Place, Slot, Turn, Want};
@@ -33,6 +39,9 @@ use crate::scheduler::{Place, Slot, Turn, Want};
 /// lost.
 const RESUME_FOR: Duration = Duration::from_secs(30);
 const RESUME_EVERY: Duration = Duration::from_millis(100);
+/// How long a queen who was started again waits for the workers to be known to
+/// her before she tells a request that waits that nobody is there.
+const FLEET_WAIT: Duration = Duration::from_secs(30);
 /// How long the hive's word on a worker's death is waited for. It makes the
 /// error better, not later than a person would notice.
 const EXIT_REPORT_WAIT: Duration = Duration::from_millis(600);
@@ -41,13 +50,104 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tokens that are ready at once share one commit.
 const BATCH_MAX: usize = 64;
 
+/// How far a request has come.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Checkpoint {
+    /// No worker has it.
+    Waiting(Box<Infer>),
+    /// This worker has it, or is about to.
+    Underway(Underway),
+}
+
+/// The checkpoint of a request that was accepted.
+pub(super) fn waiting(infer: &Infer) -> Value {
+    json!(Checkpoint::Waiting(Box::new(infer.clone())))
+}
+
+/// A request on its worker: all that it takes to read its answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Underway {
+    worker_id: WorkerId,
+    incarnation: u64,
+    hive_id: HiveId,
+    model: ModelRef,
+    url: String,
+    request_id: RequestId,
+    /// Whether tokens are events of the job, or one text at its end.
+    stream_tokens: bool,
+}
+
+impl Underway {
+    fn new(worker: WorkerRecord, stream_tokens: bool) -> Result<Self, ApiError> {
+        let url = worker.url.ok_or_else(|| {
+            let message = format!("worker {}: it has no address yet", worker.id);
+            ApiError::new(ErrorCode::WorkerLost, message)
+        })?;
+        Ok(Self {
+            worker_id: worker.id,
+            incarnation: worker.incarnation,
+            hive_id: worker.hive_id,
+            model: worker.model,
+            url,
+            request_id: RequestId::generate(),
+            stream_tokens,
+        })
+    }
+}
+
 impl Operations {
+    /// Goes on with a request that the queen before left at `checkpoint`.
+    pub(super) fn resume_infer(
+        self: Arc<Self>,
+        checkpoint: Value,
+        job: JobHandle,
+    ) -> BoxFuture<'static, Result<(), Failure>> {
+        match serde_json::from_value(checkpoint) {
+            Ok(Checkpoint::Waiting(infer)) => {
+                async move { self.wait_again(*infer, &job).await }.boxed()
+            }
+            Ok(Checkpoint::Underway(underway)) => {
+                let slot = self.scheduler.hold(underway.worker_id.clone());
+                async move { self.read_on(underway, slot, &job).await }.boxed()
+            }
+            Err(error) => {
+                tracing::warn!(%error, job = %job.id(), "a checkpoint cannot be read");
+                async move { Err(job.left_behind().into()) }.boxed()
+            }
+        }
+    }
+
+    async fn wait_again(&self, infer: Infer, job: &JobHandle) -> Result<(), Failure> {
+        job.queued().await;
+        job.narrate("resume", "the queen was started again and takes this up").await;
+        // The workers are known to her as soon as their hives are.
+        let want = want(&infer);
+        let known = tokio::time::timeout(FLEET_WAIT, self.scheduler.servable(&want));
+        if job.unless_cancelled(known).await?.is_err() {
+            tracing::warn!(job = %job.id(), "no worker for it is known yet");
+        }
+        self.infer(infer, job).await
+    }
+
+    async fn read_on(
+        &self,
+        underway: Underway,
+        _slot: Slot,
+        job: &JobHandle,
+    ) -> Result<(), Failure> {
+        let tokens = job.last_token().map_or(0, |index| index + 1);
+        let id = &underway.worker_id;
+        let message = format!("the queen was started again and reads on from {id}");
+        job.warn("resume", format!("{message}, after {tokens} tokens")).await;
+        Relay::new(self, underway, job, tokens)?.run(None).await
+    }
+
     pub(super) async fn infer(&self, infer: Infer, job: &JobHandle) -> Result<(), Failure> {
         if infer.model.is_demo() && infer.worker_id.is_none() {
             self.provision_demo(&infer, job).await?;
         }
-        let want = want(&infer);
-        let slot = self.wait_for_slot(want, job).await?;
+        let slot = self.wait_for_slot(&infer, job).await?;
         job.running().await;
         let worker = self.worker(&slot.worker_id)?;
         job.concerns(Target {
@@ -59,12 +159,15 @@ impl Operations {
         let message =
             format!("{} on {} of hive '{}' takes it", worker.id, worker.device, worker.hive_id);
         job.narrate("route", message).await;
+        let underway = Underway::new(worker, infer.stream)?;
+        job.checkpoint(json!(Checkpoint::Underway(underway.clone()))).await;
+        let request = request(infer, &underway.request_id, job);
         // The slot is given back when the relay is over, however it ends.
-        Relay::new(self, &worker, infer, job)?.run().await
+        Relay::new(self, underway, job, 0)?.run(Some(request)).await
     }
 
-    async fn wait_for_slot(&self, want: Want, job: &JobHandle) -> Result<Slot, Failure> {
-        let mut claim = self.scheduler.claim(want);
+    async fn wait_for_slot(&self, infer: &Infer, job: &JobHandle) -> Result<Slot, Failure> {
+        let mut claim = self.scheduler.claim(want(infer));
         loop {
             match job.unless_cancelled(claim.next()).await?? {
                 Turn::Has(slot) => return Ok(slot),
@@ -126,11 +229,8 @@ pub(super) fn want(infer: &Infer) -> Want {
 struct Relay<'a> {
     operations: &'a Operations,
     job: &'a JobHandle,
-    worker: &'a WorkerRecord,
+    underway: Underway,
     daemon: Daemon,
-    request: InferenceRequest,
-    request_id: RequestId,
-    stream_tokens: bool,
     /// The text so far, for a caller that wants it in one piece.
     text: String,
     tokens: u32,
@@ -138,53 +238,41 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
+    /// Of a request whose first `tokens` tokens have been passed on.
     fn new(
         operations: &'a Operations,
-        worker: &'a WorkerRecord,
-        infer: Infer,
+        underway: Underway,
         job: &'a JobHandle,
+        tokens: u32,
     ) -> Result<Self, ApiError> {
-        let lost = |reason: String| {
-            ApiError::new(ErrorCode::WorkerLost, format!("worker {}: {reason}", worker.id))
-        };
-        let url = worker.url.as_deref().ok_or_else(|| lost("it has no address yet".to_owned()))?;
-        let mut daemon = Daemon::new(url)
-            .map_err(|error| lost(error.one_line()))?
+        let mut daemon = Daemon::new(&underway.url)
+            .map_err(|error| {
+                let message = format!("worker {}: {}", underway.worker_id, error.one_line());
+                ApiError::new(ErrorCode::WorkerLost, message)
+            })?
             .named("worker")
             .with_deadline(job.deadline());
         if let Some(id) = job.request_id() {
             daemon = daemon.with_request_id(id);
         }
-        let request_id = RequestId::generate();
-        let stream_tokens = infer.stream;
-        Ok(Self {
-            operations,
-            job,
-            worker,
-            daemon,
-            request: request(infer, &request_id, job),
-            request_id,
-            stream_tokens,
-            text: String::new(),
-            tokens: 0,
-            stats: None,
-        })
+        Ok(Self { operations, job, underway, daemon, text: String::new(), tokens, stats: None })
     }
 
-    async fn run(mut self) -> Result<(), Failure> {
+    /// Makes the request, or reads on in one that was made before.
+    async fn run(mut self, request: Option<InferenceRequest>) -> Result<(), Failure> {
         let job = self.job;
-        let outcome = job.unless_cancelled(self.relay()).await.and_then(|outcome| outcome);
+        let outcome = job.unless_cancelled(self.relay(request)).await.and_then(|outcome| outcome);
         // Ends it there when it still runs, and lets the worker forget its
         // tokens when it does not.
         let delete = self.daemon.with_deadline(None);
-        let delete = delete.delete_inference(&self.request_id);
+        let delete = delete.delete_inference(&self.underway.request_id);
         match tokio::time::timeout(DELETE_TIMEOUT, delete).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(worker = %self.worker.id, error = %error.one_line(), "no acknowledgement");
+                tracing::debug!(worker = %self.underway.worker_id, error = %error.one_line(), "no acknowledgement");
             }
             Err(_) => {
-                tracing::warn!(worker = %self.worker.id, "a cancel was not confirmed in time")
+                tracing::warn!(worker = %self.underway.worker_id, "a cancel was not confirmed in time")
             }
         }
         outcome?;
@@ -193,17 +281,23 @@ impl<'a> Relay<'a> {
     }
 
     /// Reads the answer to its end, across broken connections.
-    async fn relay(&mut self) -> Result<(), Failure> {
-        let mut stream = match self.daemon.infer(&self.request).await {
-            Ok(stream) => stream,
-            Err(error) => self.resume(error).await?,
+    async fn relay(&mut self, request: Option<InferenceRequest>) -> Result<(), Failure> {
+        let is_new = request.is_some();
+        let first = match request {
+            Some(request) => self.daemon.infer(&request).await,
+            None => self.daemon.resume_inference(&self.underway.request_id, self.tokens).await,
+        };
+        let mut stream = match (first, is_new) {
+            (Ok(stream), _) => stream,
+            (Err(ClientError::Api(error)), true) => return Err(error.into()),
+            (Err(error), _) => self.resume(error).await?,
         };
         loop {
             match self.read(&mut stream).await {
                 Ok(EndMarker::Done) => return Ok(()),
                 Ok(EndMarker::Cancelled) => return Err(Failure::Cancelled),
                 Ok(EndMarker::Error(line)) => {
-                    let message = format!("worker {}: {line}", self.worker.id);
+                    let message = format!("worker {}: {line}", self.underway.worker_id);
                     return Err(ApiError::new(ErrorCode::WorkerLost, message).into());
                 }
                 Err(error) => stream = self.resume(error).await?,
@@ -244,7 +338,7 @@ impl<'a> Relay<'a> {
         match event {
             InferenceEvent::Token { message, index, .. } => {
                 self.tokens = index + 1;
-                if self.stream_tokens {
+                if self.underway.stream_tokens {
                     // A token whose bytes are held back has no text of its own.
                     return (!message.is_empty()).then(|| JobEvent::token(message, index));
                 }
@@ -261,26 +355,23 @@ impl<'a> Relay<'a> {
     /// After a broken connection: the same request again, from the next token
     /// on, unless the worker is dead.
     async fn resume(&self, broken: ClientError) -> Result<InferenceStream, Failure> {
-        if let Some(error) = broken.api() {
-            return Err(error.clone().into());
-        }
         let began = Instant::now();
         let mut last = broken;
         loop {
-            if last.is_refused() {
+            if let ClientError::Deadline(error) = last {
+                return Err(error.into());
+            }
+            // Whoever answers there does not know this request: the worker is
+            // another one, or the request never arrived.
+            if last.is_refused() || last.api().is_some() {
                 return Err(self.lost(&last).await.into());
             }
-            match self.daemon.resume_inference(&self.request_id, self.tokens).await {
+            match self.daemon.resume_inference(&self.underway.request_id, self.tokens).await {
                 Ok(stream) => {
-                    let message = format!("the connection to {} broke and is back", self.worker.id);
+                    let message =
+                        format!("the connection to {} broke and is back", self.underway.worker_id);
                     self.job.warn("resume", message).await;
                     return Ok(stream);
-                }
-                Err(error)
-                    if error.api().is_some_and(|api| api.code == ErrorCode::RequestNotFound) =>
-                {
-                    // The request never arrived, or the worker is another one.
-                    return Err(self.lost(&last).await.into());
                 }
                 Err(error) if began.elapsed() >= RESUME_FOR => {
                     return Err(self.lost(&error).await.into());
@@ -294,32 +385,35 @@ impl<'a> Relay<'a> {
     /// The one error of a request whose worker is gone: what its hive saw, or
     /// at least what the connection said.
     async fn lost(&self, cause: &ClientError) -> ApiError {
-        let ended =
-            self.operations.feed().wait_for(|fleet| match fleet.workers.get(&self.worker.id) {
+        let ended = self.operations.feed().wait_for(|fleet| {
+            match fleet.workers.get(&self.underway.worker_id) {
                 // Another life of it does not have this request.
                 Some(record)
-                    if record.state.is_down() || record.incarnation != self.worker.incarnation =>
+                    if record.state.is_down()
+                        || record.incarnation != self.underway.incarnation =>
                 {
                     let exit = record.last_exit.as_ref();
                     Some(exit.map_or("was started anew", |exit| &exit.reason).to_owned())
                 }
                 Some(_) => None,
                 None => Some("was removed".to_owned()),
-            });
+            }
+        });
         let reason = match tokio::time::timeout(EXIT_REPORT_WAIT, ended).await {
             Ok(reason) => reason,
             Err(_) => format!("cannot be reached any more: {}", cause.one_line()),
         };
-        let message = format!("worker {} {reason} after {} tokens", self.worker.id, self.tokens);
+        let message =
+            format!("worker {} {reason} after {} tokens", self.underway.worker_id, self.tokens);
         ApiError::new(ErrorCode::WorkerLost, message)
-            .with_hint(format!("see why: rbee-keeper worker get {}", self.worker.id))
+            .with_hint(format!("see why: rbee-keeper worker get {}", self.underway.worker_id))
     }
 
     async fn report(self) {
         let mut result = json!({
-            "model": self.request_model(),
-            "worker_id": self.worker.id,
-            "hive_id": self.worker.hive_id,
+            "model": self.underway.model,
+            "worker_id": self.underway.worker_id,
+            "hive_id": self.underway.hive_id,
         });
         let mut summary = format!("{} tokens", self.tokens);
         if let Some(stats) = &self.stats {
@@ -332,14 +426,10 @@ impl<'a> Relay<'a> {
                 summary.push_str(&format!(", first after {ttft:.0} ms"));
             }
         }
-        if !self.stream_tokens {
+        if !self.underway.stream_tokens {
             result["text"] = json!(self.text);
         }
         self.job.result(summary, result).await;
-    }
-
-    fn request_model(&self) -> &protocol::ModelRef {
-        &self.worker.model
     }
 }
 

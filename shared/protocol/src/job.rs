@@ -110,6 +110,15 @@ impl JobEvent {
         self.event == Self::TOKEN
     }
 
+    /// Which token of its answer this is, if it is one.
+    pub fn token_index(&self) -> Option<u32> {
+        if !self.is_token() {
+            return None;
+        }
+        let index = self.fields.get("index").and_then(Value::as_u64)?;
+        u32::try_from(index).ok()
+    }
+
     /// The structured result, if this event carries one.
     pub fn as_result(&self) -> Option<&Value> {
         if self.event == Self::RESULT { self.fields.get("result") } else { None }

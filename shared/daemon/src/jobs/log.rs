@@ -107,6 +107,11 @@ impl JobLog {
         Page { entries, end }
     }
 
+    /// What `pick` finds first, from the newest entry on.
+    pub(crate) fn newest<T>(&self, pick: impl FnMut(&Entry) -> Option<T>) -> Option<T> {
+        lock(&self.inner).entries.iter().rev().find_map(pick)
+    }
+
     /// Wakes a reader at every change. Level-triggered: a change between
     /// reading a page and waiting is not missed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {

@@ -17,6 +17,8 @@ use protocol::{
     job::{End, JobRecord, JobState},
 };
 use rusqlite::{Connection, OptionalExtension, Savepoint, params};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{Entry, JobLog};
@@ -46,6 +48,23 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Database(error.to_string())
     }
+}
+
+/// What a job left behind for the next life of its daemon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// When the whole call must be over, by the wall clock: the only one that
+    /// two lives share.
+    pub(crate) deadline_at: Option<Timestamp>,
+    /// The handler's own.
+    pub(crate) state: Value,
+}
+
+/// A job that has no end.
+#[derive(Debug)]
+pub(crate) struct Unended {
+    pub(crate) record: JobRecord,
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 type Work = Box<dyn FnOnce(&mut Savepoint<'_>) -> Box<dyn FnOnce() + Send> + Send>;
@@ -116,6 +135,7 @@ impl Store {
         &self,
         record: JobRecord,
         idempotency_key: Option<String>,
+        checkpoint: Option<Checkpoint>,
     ) -> Result<Option<JobId>, StoreError> {
         self.run(move |db| {
             if let Some(key) = &idempotency_key {
@@ -137,6 +157,9 @@ impl Store {
                 idempotency_key,
                 json(&record)?,
             ])?;
+            if let Some(checkpoint) = &checkpoint {
+                leave(db, &record.id, checkpoint)?;
+            }
             Ok(None)
         })
         .await
@@ -180,6 +203,8 @@ impl Store {
                     record.ended_at.map(|at| at.as_millisecond()),
                     json(&record)?,
                 ])?;
+            db.prepare_cached("DELETE FROM checkpoints WHERE job_id = ?1")?
+                .execute([record.id.as_str()])?;
             Ok(ended == 1)
         })
         .await
@@ -228,12 +253,31 @@ impl Store {
         .await
     }
 
-    /// Jobs that a former life of this daemon left without an end.
-    pub(crate) async fn unended(&self) -> Result<Vec<JobRecord>, StoreError> {
+    /// Leaves word of how far a job has come, unless it has ended.
+    pub(crate) async fn checkpoint(
+        &self,
+        id: JobId,
+        checkpoint: Checkpoint,
+    ) -> Result<(), StoreError> {
+        self.run(move |db| leave(db, &id, &checkpoint)).await
+    }
+
+    /// Jobs that a former life of this daemon left without an end, oldest
+    /// first.
+    pub(crate) async fn unended(&self) -> Result<Vec<Unended>, StoreError> {
         self.run(|db| {
-            db.prepare("SELECT record FROM jobs WHERE end IS NULL ORDER BY id")?
-                .query_map([], |row| from_json(&row.get::<_, String>(0)?))?
-                .collect()
+            db.prepare(
+                "SELECT record, checkpoint FROM jobs LEFT JOIN checkpoints ON job_id = id \
+                 WHERE end IS NULL ORDER BY id",
+            )?
+            .query_map([], |row| {
+                let record = from_json(&row.get::<_, String>(0)?)?;
+                let checkpoint: Option<String> = row.get(1)?;
+                // One that another version wrote is as good as none.
+                let checkpoint = checkpoint.and_then(|text| from_json(&text).ok());
+                Ok(Unended { record, checkpoint })
+            })?
+            .collect()
         })
         .await
     }
@@ -262,6 +306,15 @@ impl Store {
         })
         .await
     }
+}
+
+fn leave(db: &Savepoint<'_>, id: &JobId, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO checkpoints (job_id, checkpoint) \
+         SELECT id, ?2 FROM jobs WHERE id = ?1 AND end IS NULL",
+    )?
+    .execute(params![id.as_str(), json(checkpoint)?])?;
+    Ok(())
 }
 
 fn update_record(db: &Savepoint<'_>, record: &JobRecord) -> rusqlite::Result<()> {
@@ -309,6 +362,10 @@ fn open_checked(file: &Path) -> rusqlite::Result<Connection> {
              json TEXT NOT NULL,
              text TEXT NOT NULL,
              PRIMARY KEY (job_id, number)
+         ) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS checkpoints (
+             job_id TEXT PRIMARY KEY,
+             checkpoint TEXT NOT NULL
          ) WITHOUT ROWID;",
     )?;
     Ok(connection)

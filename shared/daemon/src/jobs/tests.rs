@@ -2,12 +2,15 @@ use ::http::{Request, StatusCode};
 use axum::{Router, body::Body};
 use futures::StreamExt;
 use http_body_util::BodyExt;
-use protocol::routes;
+use protocol::{job::JobEvent, routes};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// An operation is the name of what the handler does.
 struct Script {
@@ -58,10 +61,32 @@ impl Execute for Script {
                     job.narrate("say", "cleaned up").await;
                     stopped
                 }
+                "counted" => {
+                    let until = now().checked_add(HOUR).unwrap();
+                    job.checkpoint(json!({ "until": until })).await;
+                    job.emit(JobEvent::token("t0", 0)).await;
+                    std::future::pending().await
+                }
                 "panic" => panic!("on purpose"),
                 "deaf" => std::future::pending().await,
                 _ => Err(ApiError::new(ErrorCode::Internal, "it broke\nbadly").into()),
             }
+        }
+        .boxed()
+    }
+
+    fn resume(
+        self: Arc<Self>,
+        checkpoint: Value,
+        job: JobHandle,
+    ) -> BoxFuture<'static, Result<(), Failure>> {
+        async move {
+            let next = job.last_token().map_or(0, |index| index + 1);
+            job.emit(JobEvent::token(format!("t{next}"), next)).await;
+            let left = job.deadline().map(|deadline| deadline.remaining(Instant::now()));
+            let left = left.is_some_and(|left| left <= HOUR);
+            job.narrate("say", format!("until {}, in time: {left}", checkpoint["until"])).await;
+            Ok(())
         }
         .boxed()
     }
@@ -93,6 +118,12 @@ impl Bench {
         self.jobs.submit(script, operation, Submission::default()).await.unwrap()
     }
 
+    async fn until_event(&self, id: &JobId, number: u64) {
+        while self.jobs.get(id).await.unwrap().last_event < number {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn call(&self, request: Request<Body>) -> (StatusCode, String) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
@@ -114,6 +145,13 @@ impl Bench {
             .header(routes::LAST_EVENT_ID_HEADER, last_event_id);
         self.call(request.body(Body::empty()).unwrap()).await
     }
+}
+
+/// The whole stream of a job, from whichever life answers.
+async fn read(router: &Router, id: &JobId) -> String {
+    let request = Request::get(routes::job_stream(id)).body(Body::empty()).unwrap();
+    let body = router.clone().oneshot(request).await.unwrap().into_body();
+    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
 fn messages(stream: &str) -> Vec<String> {
@@ -264,14 +302,37 @@ async fn a_job_that_the_last_life_left_running_ends_with_an_error_that_says_so()
     // after a kill -9.
     let file = bench.directory.path().join("jobs.sqlite");
     let next = Jobs::open(&file, "queen", Retention::default(), Feed::new()).await.unwrap();
-    let router = next.routes(Arc::clone(&bench.script));
-    let request = Request::get(routes::job_stream(&id)).body(Body::empty()).unwrap();
-    let body = router.oneshot(request).await.unwrap().into_body();
-    let stream = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    let stream = read(&next.routes(Arc::clone(&bench.script)), &id).await;
     assert_eq!(
         messages(&stream),
         ["t0", "[ERROR] the queen stopped while this job ran (run it again)"]
     );
+}
+
+#[tokio::test]
+async fn a_job_that_left_a_checkpoint_goes_on_from_it_in_the_next_life() {
+    let bench = Bench::new().await;
+    let deadline = Some(Deadline::after(HOUR, Instant::now()));
+    let submission = Submission { deadline, ..Submission::default() };
+    let script = Arc::clone(&bench.script);
+    let id = bench.jobs.submit(script, "counted".to_owned(), submission).await.unwrap();
+    bench.until_event(&id, 1).await;
+
+    let file = bench.directory.path().join("jobs.sqlite");
+    let next = Jobs::open(&file, "queen", Retention::default(), Feed::new()).await.unwrap();
+    assert_eq!(next.get(&id).await.unwrap().state, JobState::Running, "it has no end yet");
+    next.resume(&bench.script).await.unwrap();
+    let stream = read(&next.routes(Arc::clone(&bench.script)), &id).await;
+    let said = messages(&stream);
+    assert_eq!((said[0].as_str(), said[1].as_str()), ("t0", "t1"), "{said:?}");
+    assert!(said[2].starts_with("until \"2"), "{said:?}");
+    assert!(said[2].ends_with("in time: true"), "{said:?}");
+    assert_eq!(said[3], "[DONE]");
+
+    let third = Jobs::open(&file, "queen", Retention::default(), Feed::new()).await.unwrap();
+    third.resume(&bench.script).await.unwrap();
+    assert_eq!(third.running(), 0, "what has ended is not taken up again");
+    assert_eq!(read(&third.routes(Arc::clone(&bench.script)), &id).await, stream);
 }
 
 #[tokio::test]
@@ -320,10 +381,7 @@ async fn a_handler_dropped_while_it_writes_leaves_one_log_and_not_two() {
     for _ in 0..20 {
         let id = bench.submit("chatter").await;
         let cancel = async {
-            let talking = async || bench.jobs.get(&id).await.unwrap().last_event > 3;
-            while !talking().await {
-                tokio::task::yield_now().await;
-            }
+            bench.until_event(&id, 3).await;
             bench.jobs.cancel(&id).await.unwrap();
         };
         let (shown, ()) = tokio::join!(bench.stream(&id), cancel);

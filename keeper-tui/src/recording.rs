@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     fn news() -> Vec<(u64, FeedNews)> {
-        let snapshot = FeedEvent::Snapshot(Box::new(Snapshot::default()));
+        let snapshot = FeedEvent::Snapshot(Box::<Snapshot>::default());
         let lost = FeedNews::Disconnected {
             cause: "connection refused".to_owned(),
             attempt: 1,
@@ -371,9 +371,7 @@ mod tests {
     fn the_recording_of_the_readme_can_be_played() {
         let file = include_str!("../../assets/recordings/first-answer.ndjson");
         let recording = read(file).unwrap();
-        let is_token = |heard: &&Heard| {
-            matches!(&heard.news, FeedNews::Event(event) if matches!(**event, FeedEvent::Token(_)))
-        };
+        let is_token = |heard: &&Heard| matches!(&heard.news, FeedNews::Event(event) if matches!(**event, FeedEvent::Token(_)));
         assert!(!recording.is_cut_off);
         assert!(recording.heard.iter().filter(is_token).count() > 100);
     }

@@ -143,6 +143,24 @@ async fn what_was_recorded_is_played_in_the_dashboard_and_line_by_line() -> anyh
 }
 
 #[tokio::test]
+async fn a_read_only_dashboard_shows_why_a_prompt_is_not_sent() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open_with(&cluster, &["--read-only"])?;
+    terminal.until_it_shows("READ-ONLY").await?;
+    terminal.press("6")?;
+    terminal.until_it_shows("Enter send").await?;
+    terminal.press("anybody?")?;
+    terminal.until_it_shows("anybody?").await?;
+    terminal.press("\r")?;
+    terminal.until_it_shows("this dashboard is read-only").await?;
+    terminal.press("\u{1b}\u{1b}")?;
+    assert_eq!(terminal.quit().await?, 0);
+    let jobs = cluster.get("/v1/jobs?limit=50").await?.body["jobs"].clone();
+    assert_eq!(jobs.as_array().map(Vec::len), Some(0), "{jobs}");
+    cluster.close()
+}
+
+#[tokio::test]
 async fn a_terminated_recording_is_whole() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let file = cluster.paths().data_dir.join("fleet.ndjson");

@@ -59,7 +59,7 @@ pub fn completions(out: &mut Output, shell: Shell) -> Outcome {
 
 /// What the shell has to call: this program as it was called.
 fn program() -> String {
-    let called = env::args_os().next().map(OsString::from).unwrap_or_default();
+    let called = env::args_os().next().unwrap_or_default();
     let is_path = Path::new(&called).components().count() > 1;
     let path = if is_path { env::current_exe().ok() } else { None };
     path.map_or_else(|| PROGRAM.to_owned(), |path| path.to_string_lossy().into_owned())

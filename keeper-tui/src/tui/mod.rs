@@ -82,11 +82,12 @@ pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
     let Dashboard { queen, start_queen, options } = dashboard;
     let address = address(queen.base_url());
     let (sender, news) = mpsc::channel(NEWS);
+    let link = Link::start(queen, start_queen, options.read_only, sender);
     let source = Feeding {
         address,
         source: Source::Queen,
         clock: Clock::World { began: Instant::now() },
-        link: Partner::Queen(Link::start(queen, start_queen, options.read_only, sender)),
+        link: Partner::Queen(Box::new(link)),
         news,
     };
     terminal::DASHBOARD.scope((), show(source, options)).await
@@ -123,7 +124,7 @@ struct Feeding {
 
 /// Who is asked to do things.
 enum Partner {
-    Queen(Link),
+    Queen(Box<Link>),
     Recording(Replay),
 }
 
@@ -165,7 +166,7 @@ async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
     let size = terminal_size();
     let model = Model::new(address, options.theme, TimeZone::system(), size);
     let mut desk = Desk {
-        model: Model { source, ..model },
+        model: Model { source, is_read_only: options.read_only, ..model },
         screen: Screen::new(size)?,
         link,
         clock,

@@ -211,6 +211,8 @@ pub(crate) struct Model {
     pub(crate) address: String,
     /// Who speaks.
     pub(crate) source: Source,
+    /// Nothing may be changed from here.
+    pub(crate) is_read_only: bool,
     /// What the terminal can show.
     pub(crate) theme: Theme,
     /// Times are shown in this zone.
@@ -245,6 +247,7 @@ impl Model {
         Self {
             address,
             source: Source::default(),
+            is_read_only: false,
             theme,
             zone,
             size,

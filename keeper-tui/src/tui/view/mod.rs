@@ -178,6 +178,9 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     left.push(safe(&model.address, Tone::Plain));
     left.push(Span::raw(" "));
     left.extend(connection_spans(model));
+    if model.is_read_only {
+        left.push(word(" READ-ONLY", Tone::Warn));
+    }
     let left = Line::from(left);
     let room = usize::from(area.width).saturating_sub(left.width() + 3);
     let right = match &model.connection {

@@ -221,10 +221,11 @@ impl Recording {
         self.heard.last().map(|heard| heard.at).unwrap_or_default()
     }
 
-    /// What the time of day was at a place in it.
+    /// What the time of day was at a place in it. Behind its end it stands
+    /// still, because nothing is known of what became older since.
     pub fn time(&self, at: Duration) -> Timestamp {
         let started_at = self.header.started_at;
-        started_at.checked_add(at).unwrap_or(started_at)
+        started_at.checked_add(at.min(self.length())).unwrap_or(started_at)
     }
 }
 
@@ -271,7 +272,8 @@ impl std::str::FromStr for Speed {
     }
 }
 
-/// Where the playing of a recording is. It stands still at its end.
+/// Where the playing of a recording is. Behind its end time goes on as it does
+/// everywhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     began: Instant,
@@ -287,23 +289,27 @@ impl Clock {
 
     /// The place that is reached at this time.
     pub fn place(&self, now: Instant) -> Duration {
-        if self.speed.0 == 0.0 {
-            return self.length;
+        let end = self.began + self.played(self.length);
+        if now >= end {
+            return self.length + (now - end);
         }
         let played = now.saturating_duration_since(self.began).as_secs_f64() * self.speed.0;
-        Duration::try_from_secs_f64(played).unwrap_or(Duration::MAX).min(self.length)
+        Duration::try_from_secs_f64(played).unwrap_or_default().min(self.length)
     }
 
-    /// When this place is reached; `None` if it never is.
+    /// When this place is reached; `None` if that is too far away to say.
     pub fn when(&self, place: Duration) -> Option<Instant> {
-        if place > self.length {
-            return None;
-        }
+        let behind = place.saturating_sub(self.length);
+        let played = self.played(place.min(self.length));
+        self.began.checked_add(played)?.checked_add(behind)
+    }
+
+    /// How long it takes to play this much.
+    fn played(&self, length: Duration) -> Duration {
         if self.speed.0 == 0.0 {
-            return Some(self.began);
+            return Duration::ZERO;
         }
-        let wait = Duration::try_from_secs_f64(place.as_secs_f64() / self.speed.0).ok()?;
-        self.began.checked_add(wait)
+        Duration::try_from_secs_f64(length.as_secs_f64() / self.speed.0).unwrap_or_default()
     }
 }
 
@@ -353,7 +359,8 @@ mod tests {
         assert_eq!(heard, news());
         assert!(!recording.is_cut_off);
         assert_eq!(recording.length(), Duration::from_secs(9));
-        assert_eq!(recording.time(Duration::from_secs(9)).as_second(), 9);
+        assert_eq!(recording.time(Duration::from_secs(8)).as_second(), 8);
+        assert_eq!(recording.time(Duration::from_secs(99)).as_second(), 9);
     }
 
     #[test]
@@ -400,14 +407,16 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_goes_at_its_speed_and_stops_at_the_end() {
+    fn the_clock_goes_at_its_speed_and_as_usual_behind_the_end() {
         let recording = read(&recorded()).unwrap();
         let seconds = Duration::from_secs;
         let clock = Clock::start(&recording, "2".parse().unwrap());
         assert_eq!(clock.place(clock.began + seconds(3)), seconds(6));
-        assert_eq!(clock.place(clock.began + seconds(60)), seconds(9));
         assert_eq!(clock.when(seconds(6)), Some(clock.began + seconds(3)));
-        assert_eq!(clock.when(seconds(10)), None);
+        // Half a second behind the end.
+        let late = clock.began + seconds(5);
+        assert_eq!(clock.place(late), Duration::from_millis(9_500));
+        assert_eq!(clock.when(Duration::from_millis(9_500)), Some(late));
         let clock = Clock::start(&recording, "0".parse().unwrap());
         assert_eq!(clock.place(clock.began), seconds(9));
         assert_eq!(clock.when(seconds(9)), Some(clock.began));

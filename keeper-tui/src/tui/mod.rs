@@ -101,7 +101,7 @@ pub async fn replay(recording: Recording, speed: Speed, options: Options) -> any
     let is_cut_off = recording.is_cut_off;
     let source = Feeding {
         address: address(&recording.header.queen),
-        source: if is_cut_off { Source::CutOffRecording } else { Source::Recording },
+        source: Source::Recording { is_cut_off },
         clock: Clock::Recording(Arc::clone(&recording), clock),
         link: Partner::Recording(Replay::start(recording, clock, sender)),
         news,

@@ -189,19 +189,12 @@ pub(crate) enum Source {
     #[default]
     Queen,
     /// A recording of her.
-    Recording,
-    /// One whose last line was not written to its end.
-    CutOffRecording,
-}
-
-impl Source {
-    pub(crate) fn is_recording(self) -> bool {
-        self != Self::Queen
-    }
-
-    pub(crate) fn is_cut_off(self) -> bool {
-        self == Self::CutOffRecording
-    }
+    Recording {
+        /// Its last line was not written to its end.
+        is_cut_off: bool,
+    },
+    /// A recording that has been played to its end.
+    Over,
 }
 
 /// The dashboard.

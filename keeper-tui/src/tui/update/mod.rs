@@ -11,7 +11,7 @@ use super::{
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
-    state::{Launch, Model, Now, Pane, Toast, View, connection::Connection, infer::Turn},
+    state::{Launch, Model, Now, Pane, Source, Toast, View, connection::Connection, infer::Turn},
     theme::Tone,
 };
 use crate::text::{one_line, sanitise};
@@ -44,11 +44,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
-        // Time stands still from here on, and so does this line.
-        Message::RecordingEnded if model.source.is_cut_off() => {
-            toast(model, "The recording breaks off here", Tone::Warn, now);
-        }
-        Message::RecordingEnded => toast(model, "The recording ends here", Tone::Good, now),
+        Message::RecordingEnded => recording_ended(model, now),
     }
     elapse(model, now);
     follow(model, &mut effects);
@@ -66,6 +62,16 @@ fn elapse(model: &mut Model, now: Now) {
     {
         feed::became_live(model, now);
     }
+}
+
+fn recording_ended(model: &mut Model, now: Now) {
+    if model.source == (Source::Recording { is_cut_off: true }) {
+        let text = "The recording breaks off here: its last line was not written to its end";
+        toast(model, text, Tone::Warn, now);
+    } else {
+        toast(model, "The recording ends here", Tone::Good, now);
+    }
+    model.source = Source::Over;
 }
 
 /// Shows a line for a while.

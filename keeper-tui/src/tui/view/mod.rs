@@ -39,7 +39,7 @@ use self::{
 };
 use super::{
     keymap::{self, Action, Context},
-    state::{Dialog, Model, Now, View, connection::Connection},
+    state::{Dialog, Model, Now, Source, View, connection::Connection},
     theme::Tone,
 };
 
@@ -166,8 +166,11 @@ fn connection_spans<'a>(model: &Model) -> Vec<Span<'a>> {
     let is_starting = model.launch.as_ref().is_some_and(|launch| launch.failed.is_none());
     let text = match &model.connection {
         _ if is_starting => "starting the queen",
-        Connection::Live if model.source.is_recording() => "recording",
-        connection => connection.as_str(),
+        connection => match (connection, model.source) {
+            (_, Source::Over) => "recording, over",
+            (Connection::Live, Source::Recording { .. }) => "recording",
+            (connection, _) => connection.as_str(),
+        },
     };
     vec![word(format!("{sign} "), tone), word(text, tone)]
 }

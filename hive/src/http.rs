@@ -19,7 +19,7 @@ use daemon::{
     feed::Feed,
     jobs::Jobs,
     metrics,
-    refusal::{method_not_allowed, route_not_found},
+    refusal::{method_not_allowed, route_not_found, unknown_parameter},
     shutdown::Shutdown,
 };
 use protocol::{
@@ -89,8 +89,10 @@ async fn worker_logs(
 }
 
 fn worker_id(id: &str) -> Result<WorkerId, ApiError> {
-    id.parse()
-        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))
+    id.parse().map_err(|error| {
+        ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}"))
+            .with_hint("GET /v1/status lists the workers")
+    })
 }
 
 /// Answers, then drains: the connection that asked is let finish like all
@@ -123,12 +125,7 @@ fn read_stop_workers(query: &HashMap<String, String>) -> Result<bool, ApiError> 
             ("stop_workers", _) => {
                 return refuse("parameter `stop_workers` must be true or false".to_owned());
             }
-            (name, _) => {
-                let name: String = name.chars().take(80).collect();
-                let message = format!("unknown parameter {name:?}");
-                return Err(ApiError::new(ErrorCode::UnknownField, message)
-                    .with_hint("parameters: stop_workers"));
-            }
+            (name, _) => return Err(unknown_parameter(name, "stop_workers")),
         }
     }
     Ok(stop_workers)

@@ -14,5 +14,6 @@ mod server;
 mod workers;
 
 pub use direct::Direct;
-pub use models::{CatalogError, HubConfig};
+pub use models::{CatalogError, HubConfig, Silence, TokenFile};
 pub use server::{KIND, Server, ServerConfig, StartError};
+pub use workers::RestartPolicy;

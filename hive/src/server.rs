@@ -30,7 +30,7 @@ use crate::{
     http::{self, Stop},
     models::{CatalogError, HubConfig, Models},
     operations::Hive,
-    workers::{Launcher, Workers},
+    workers::{Launcher, Means, RestartPolicy, Workers},
 };
 
 /// What the record in the data directory calls this program.
@@ -41,6 +41,8 @@ const JOBS_GRACE: Duration = Duration::from_secs(5);
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
 /// Its queen judges a hive by what it says, and counts 10 s of silence as late.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(4);
+/// How often the disk is looked through for abandoned downloads.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 /// How often ended jobs are looked through for those that are too old.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
@@ -64,6 +66,10 @@ pub struct ServerConfig {
     pub worker_ports_first: u16,
     /// How long a worker may finish its work when it is told to stop.
     pub worker_drain: Duration,
+    /// When a worker that fell is started again.
+    pub worker_restarts: RestartPolicy,
+    /// The most threads of a worker that does not ask for a number.
+    pub worker_threads_max: Option<u32>,
     /// Which ended jobs are kept.
     pub retention: Retention,
     /// Where models come from and where they are kept.
@@ -74,7 +80,7 @@ impl ServerConfig {
     /// What `config` says, for the hive `localhost`.
     pub fn new(paths: Paths, config: &Config) -> Result<Self, SecretError> {
         let token = config.hive.token_file.as_deref().map(config::read_token).transpose()?;
-        let hub = HubConfig::from_env(paths.cache_dir.clone());
+        let hub = HubConfig::from_env(config.hive.hf_token_file.clone(), paths.cache_dir.clone());
         Ok(Self {
             paths,
             hive_id: HiveId::localhost(),
@@ -84,6 +90,11 @@ impl ServerConfig {
             token,
             worker_ports_first: config.hive.worker_ports_first,
             worker_drain: config.hive.worker_drain,
+            worker_restarts: RestartPolicy {
+                delay_first: config.hive.worker_restart_delay,
+                tries_max: config.hive.worker_restarts_max,
+            },
+            worker_threads_max: config.hive.worker_threads,
             retention: Retention::default(),
             hub,
         })
@@ -191,15 +202,22 @@ impl Server {
         let opening =
             tokio::task::spawn_blocking(move || Models::open(hive_id, demo_dir, hub, &catalog));
         let models = opening.await.map_err(io::Error::other).map_err(system("a thread"))??;
+        tokio::spawn(sweep(models.clone(), background.clone()));
         let launcher = Launcher {
             hive_id: config.hive_id.clone(),
             paths: config.paths,
             queen_url: config.queen_url,
             ports_first: config.worker_ports_first,
         };
-        let workers =
-            Workers::start(launcher.clone(), config.worker_drain, feed.clone(), background.clone())
-                .await;
+        let means = Means {
+            launcher: launcher.clone(),
+            devices: devices.clone(),
+            policy: config.worker_restarts,
+            threads_max: config.worker_threads_max,
+            drain: config.worker_drain,
+            feed: feed.clone(),
+        };
+        let workers = Workers::start(means, background.clone()).await;
 
         let stop = Stop::default();
         let door = Door::new(config.token.as_ref());
@@ -301,6 +319,20 @@ async fn live(
         }
         let now = HiveRecord { last_seen_at: Some(now()), ..record.clone() };
         feed.publish(FeedEvent::Hive(now.into()));
+    }
+}
+
+/// Once has been when the models were opened.
+async fn sweep(models: Models, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(SWEEP_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        let models = models.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || models.sweep()).await {
+            tracing::warn!(%error, "cannot look for abandoned downloads");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use daemon::{
     feed::Feed,
     jobs::Jobs,
     metrics::{self, Metrics},
-    refusal,
+    refusal::{self, unknown_parameter},
     shutdown::Shutdown,
 };
 use http::HeaderMap;
@@ -112,12 +112,11 @@ async fn shut_down(
         match (name.as_str(), value.as_str()) {
             ("keep_hives", "true") => routes.keep_hives.set(),
             ("keep_hives", "false") => {}
-            _ => {
-                let error =
-                    ApiError::new(ErrorCode::InvalidField, "the only parameter is keep_hives")
-                        .with_hint("keep_hives=true leaves the local hive running");
-                return Err(error.into());
+            ("keep_hives", _) => {
+                let message = "parameter `keep_hives` must be true or false";
+                return Err(Refusal::new(ErrorCode::InvalidField, message));
             }
+            (name, _) => return Err(unknown_parameter(name, "keep_hives").into()),
         }
     }
     routes.shutdown.ask();
@@ -145,9 +144,10 @@ async fn worker_logs(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<LogPage>, Refusal> {
     let query = LogQuery::parse(&query)?;
-    let id = id
-        .parse()
-        .map_err(|error| ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}")))?;
+    let id = id.parse().map_err(|error| {
+        ApiError::new(ErrorCode::WorkerNotFound, format!("the worker {error}"))
+            .with_hint("GET /v1/status lists the workers")
+    })?;
     Ok(Json(operations.worker_logs(&id, &query).await?))
 }
 

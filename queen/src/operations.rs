@@ -95,7 +95,8 @@ fn refuse_unsupported(operation: &Operation) -> Result<(), ApiError> {
                     "this version cannot do `{}`: it manages its own machine only",
                     operation.name()
                 ),
-            ))
+            )
+            .with_hint("install rbee there by hand, and name its hive in hives.conf by a Url"))
         }
         _ => Ok(()),
     }

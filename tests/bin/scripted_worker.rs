@@ -3,12 +3,13 @@
 //! Its "model file" is a script (see `worker::engine::scripted`), so a test
 //! chooses what a worker says, how fast and how it breaks by the model it asks
 //! for. Every token that is computed, whether or not anybody reads it, is one
-//! byte more in the file `<script>.said`.
+//! byte more in the file `<script>.said`. Where there is a file
+//! `<script>.helper`, the worker has a helper process that nobody asks nicely.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use worker::{
@@ -25,6 +26,11 @@ fn load(options: &LoadOptions) -> Result<Loaded, String> {
     let path = options.path.display();
     let text = fs::read_to_string(&options.path).map_err(|error| format!("{path}: {error}"))?;
     let script = Script::parse(&text).map_err(|error| format!("{path}: {error}"))?;
+    if options.path.with_extension("helper").exists() {
+        let helper = "trap '' TERM; while :; do sleep 1; done";
+        let started = Command::new("sh").args(["-c", helper]).spawn();
+        started.map_err(|error| format!("cannot start a helper: {error}"))?;
+    }
     let loaded = Script { slots: options.slots, ..script }.load();
     let said = OpenOptions::new()
         .create(true)

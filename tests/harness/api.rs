@@ -17,6 +17,8 @@ pub struct Answer {
     pub body: Value,
     /// `Retry-After`, if it has one.
     pub retry_after: Option<String>,
+    /// `Allow`, if it has one.
+    pub allow: Option<String>,
 }
 
 impl Answer {
@@ -63,10 +65,13 @@ impl Cluster {
     ) -> anyhow::Result<Answer> {
         let response = self.send(base, method, path, headers, body).await?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").cloned();
-        let retry_after = retry_after.map(|it| it.to_str().map(str::to_owned)).transpose()?;
-        let text = response.text().await?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), retry_after })
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map(|value| value.to_str().map(str::to_owned)).transpose()
+        };
+        let (retry_after, allow) = (header("retry-after")?, header("allow")?);
+        let body = serde_json::from_str(&response.text().await?).unwrap_or_default();
+        Ok(Answer { status, body, retry_after, allow })
     }
 
     /// `GET` from the queen.
@@ -91,7 +96,12 @@ impl Cluster {
 
     /// A job's whole stream, held to the invariants.
     pub async fn read(&self, job: &JobId) -> anyhow::Result<Transcript> {
-        let raw = self.raw_stream(job, "", &AWARE).await?;
+        self.read_at(Daemon::Queen, job).await
+    }
+
+    /// The same of a job on any daemon.
+    pub async fn read_at(&self, daemon: Daemon, job: &JobId) -> anyhow::Result<Transcript> {
+        let raw = self.raw_stream_at(daemon, job, "", &AWARE).await?;
         Transcript::parse(&raw, 0).with_context(|| format!("stream of {job}"))
     }
 
@@ -113,8 +123,18 @@ impl Cluster {
         query: &str,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<String> {
+        self.raw_stream_at(Daemon::Queen, job, query, headers).await
+    }
+
+    async fn raw_stream_at(
+        &self,
+        daemon: Daemon,
+        job: &JobId,
+        query: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<String> {
         let path = format!("/v1/jobs/{job}/stream{query}");
-        let response = self.send(&self.url(Daemon::Queen)?, "GET", &path, headers, None).await?;
+        let response = self.send(&self.url(daemon)?, "GET", &path, headers, None).await?;
         anyhow::ensure!(response.status() == 200, "{:?}", response);
         Ok(tokio::time::timeout(PATIENCE, response.text()).await.context("it does not end")??)
     }
@@ -148,7 +168,12 @@ impl Cluster {
 
     /// A job's record.
     pub async fn job(&self, job: &JobId) -> anyhow::Result<JobRecord> {
-        let answer = self.get(&format!("/v1/jobs/{job}")).await?;
+        self.job_at(Daemon::Queen, job).await
+    }
+
+    /// The record of a job on any daemon.
+    pub async fn job_at(&self, daemon: Daemon, job: &JobId) -> anyhow::Result<JobRecord> {
+        let answer = self.call(daemon, "GET", &format!("/v1/jobs/{job}"), &[], None).await?;
         serde_json::from_value(answer.body.clone()).with_context(|| format!("{answer:?}"))
     }
 

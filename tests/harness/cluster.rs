@@ -34,6 +34,7 @@ drain_seconds = 0
 [hive]
 address = "127.0.0.1:0"
 worker_drain_seconds = 0
+{hive}
 "#;
 
 /// What a cluster is made of.
@@ -46,6 +47,8 @@ pub struct Setup<'a> {
     pub fixed_port: bool,
     /// More lines for `[queen]` in `config.toml`.
     pub queen: &'a str,
+    /// More lines for `[hive]`.
+    pub hive: &'a str,
 }
 
 /// An installation with its own programs, directories and ports.
@@ -89,7 +92,10 @@ impl Cluster {
         let paths =
             Paths { config_dir: dir("config")?, data_dir: dir("data")?, cache_dir: dir("cache")? };
         let port = if setup.fixed_port { free_port()? } else { 0 };
-        let config = CONFIG.replace("{port}", &port.to_string()).replace("{queen}", setup.queen);
+        let config = CONFIG
+            .replace("{port}", &port.to_string())
+            .replace("{queen}", setup.queen)
+            .replace("{hive}", setup.hive);
         fs::write(paths.config_file(), config)?;
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }
@@ -102,6 +108,15 @@ impl Cluster {
     /// Writes a script down under a name that is free.
     pub fn script(&self, name: &str, script: &Value) -> anyhow::Result<Script> {
         Script::write(self.root.path(), name, script)
+    }
+
+    /// Puts a model into the hub's cache as another tool would have.
+    pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
+        let repo = format!("models--{}", repo.replace('/', "--"));
+        let dir = self.root.path().join(".cache/huggingface/hub").join(repo);
+        let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
+        fs::create_dir_all(&snapshot)?;
+        Ok(fs::write(snapshot.join(file), "GGUF")?)
     }
 
     /// One of its programs, with nothing of this process's environment but

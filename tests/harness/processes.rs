@@ -18,8 +18,9 @@ pub enum Daemon {
     Hive,
 }
 
-/// The programs that stay; a keeper that a test has not awaited yet is none.
-const DAEMONS: [&str; 3] = ["queen-rbee", "rbee-hive", "llm-worker-rbee"];
+const WORKER: &str = "llm-worker-rbee";
+/// A test may not have awaited it yet.
+const KEEPER: &str = "rbee-keeper";
 
 impl Cluster {
     /// What the running daemon says about itself; `None` when it does not run.
@@ -40,6 +41,25 @@ impl Cluster {
     /// Its process.
     pub fn pid(&self, daemon: Daemon) -> anyhow::Result<u32> {
         Ok(self.record(daemon)?.with_context(|| format!("no {daemon:?} runs"))?.pid)
+    }
+
+    /// Where it keeps what it knows.
+    pub fn dir(&self, daemon: Daemon) -> PathBuf {
+        match daemon {
+            Daemon::Queen => self.paths().queen_dir(),
+            Daemon::Hive => self.paths().hive_dir(),
+        }
+    }
+
+    /// The program of one of this cluster's processes, with its arguments.
+    pub fn same_again(&self, pid: u32) -> anyhow::Result<std::process::Command> {
+        let arguments = arguments(pid);
+        let arguments: Vec<_> = arguments.iter().filter(|it| !it.is_empty()).collect();
+        let (program, rest) = arguments.split_first().context("it has ended")?;
+        let name = program.rsplit('/').next().context("it has no name")?;
+        let mut command = self.command(name);
+        command.args(rest);
+        Ok(command)
     }
 
     /// A worker's process, as its own record says.
@@ -69,17 +89,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// The cluster's daemons that run, with their programs.
+    /// What the cluster has started and still runs, with its programs: daemons,
+    /// and whatever they have started themselves.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let pids = procfs::pids().unwrap_or_default().into_iter();
         let named = pids.filter(|pid| self.owns(*pid)).filter_map(|pid| Some((pid, program(pid)?)));
-        named.filter(|(_, program)| DAEMONS.contains(&program.as_str())).collect()
+        named.filter(|(_, program)| program != KEEPER).collect()
     }
 
     /// The processes of workers that run.
     pub fn worker_pids(&self) -> Vec<u32> {
         let workers = self.processes().into_iter();
-        workers.filter(|(_, program)| program == DAEMONS[2]).map(|(pid, _)| pid).collect()
+        workers.filter(|(_, program)| program == WORKER).map(|(pid, _)| pid).collect()
     }
 
     /// Two processes that take themselves for the same worker would answer for
@@ -90,13 +111,6 @@ impl Cluster {
         let twice = ids.windows(2).find(|pair| pair[0] == pair[1]);
         anyhow::ensure!(twice.is_none(), "two processes of one worker: {twice:?}");
         Ok(())
-    }
-
-    fn dir(&self, daemon: Daemon) -> PathBuf {
-        match daemon {
-            Daemon::Queen => self.paths().queen_dir(),
-            Daemon::Hive => self.paths().hive_dir(),
-        }
     }
 
     /// Whatever a cluster starts inherits its data directory, which is nobody

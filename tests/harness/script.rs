@@ -47,6 +47,17 @@ impl Script {
         self.path.display().to_string()
     }
 
+    /// Gives its workers a helper process of their own, which ignores SIGTERM.
+    pub fn with_helper(self) -> anyhow::Result<Self> {
+        fs::write(self.path.with_extension("helper"), "")?;
+        Ok(self)
+    }
+
+    /// Says something else from the next start of a worker on.
+    pub fn rewrite(&self, script: &Value) -> anyhow::Result<()> {
+        Ok(fs::write(&self.path, script.to_string())?)
+    }
+
     /// How many tokens its workers have computed, read by anybody or not.
     pub fn said(&self) -> u64 {
         fs::metadata(self.path.with_extension("said")).map_or(0, |it| it.len())

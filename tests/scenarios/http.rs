@@ -73,29 +73,6 @@ async fn health_build_status_and_capabilities_have_the_documented_shape() -> any
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_is_refused_in_the_one_shape_of_errors() -> anyhow::Result<()> {
-    let cluster = Cluster::start().await?;
-    let too_large = format!(r#"{{"operation":"status","x":"{}"}}"#, "x".repeat(1024 * 1024));
-    for (method, path, headers, body, status, code) in [
-        ("GET", "/v1/nothing", vec![], None, 404, "route_not_found"),
-        ("PUT", "/v1/jobs", vec![], None, 405, "method_not_allowed"),
-        ("POST", "/v1/jobs", vec![JSON], Some(too_large), 413, "body_too_large"),
-        ("POST", "/v1/jobs", vec![], Some("{}".to_owned()), 415, "unsupported_media_type"),
-        ("POST", "/v1/jobs", vec![JSON], Some("{".to_owned()), 400, "bad_request"),
-        ("GET", "/v1/jobs/job-unknown", vec![], None, 404, "job_not_found"),
-        ("GET", "/v1/jobs?state=idle", vec![], None, 422, "invalid_field"),
-        ("GET", "/v1/jobs?limit=0", vec![], None, 422, "invalid_field"),
-        ("GET", "/v1/jobs?page=2", vec![], None, 422, "unknown_field"),
-    ] {
-        let answer = cluster.call(Daemon::Queen, method, path, &headers, body).await?;
-        assert_eq!((answer.status, answer.code()), (status, code), "{method} {path}: {answer:?}");
-        assert!(!answer.message().is_empty(), "{method} {path}: {answer:?}");
-        assert_eq!(keys(&answer.body), ["error"], "{method} {path}");
-    }
-    cluster.close()
-}
-
-#[tokio::test]
 async fn no_web_page_gets_in_by_any_method_of_any_route_of_any_daemon() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("a b c"))?;

@@ -14,6 +14,8 @@ mod cancel;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod dashboard;
 #[cfg(test)]
 mod errors;
@@ -21,6 +23,8 @@ mod errors;
 mod faults;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
@@ -31,5 +35,7 @@ mod protocol_forms;
 mod queue;
 #[cfg(test)]
 mod readers;
+#[cfg(test)]
+mod supervision;
 #[cfg(test)]
 mod watch;

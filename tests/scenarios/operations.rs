@@ -69,23 +69,6 @@ async fn a_hive_that_is_kept_is_found_by_the_next_queen() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn a_second_daemon_on_one_data_directory_says_who_has_it() -> anyhow::Result<()> {
-    let cluster = Cluster::start().await?;
-    cluster.run(&json!({"operation": "hive_start"})).await?;
-    for (daemon, program) in [(Daemon::Queen, "queen-rbee"), (Daemon::Hive, "rbee-hive")] {
-        let first = cluster.record(daemon)?;
-        let pid = cluster.pid(daemon)?;
-        let second = cluster.command(program).output()?;
-        let said = String::from_utf8(second.stderr)?;
-        assert_eq!(second.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("is held by {program} (pid {pid}, since ")), "{said}");
-        assert_eq!(cluster.record(daemon)?, first, "the first is unharmed");
-        assert_eq!(cluster.call(daemon, "GET", "/health", &[], None).await?.status, 200);
-    }
-    cluster.close()
-}
-
-#[tokio::test]
 async fn starting_what_runs_starts_nothing() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     cluster.keeper(&["hive", "start"]).await?.succeeded()?;

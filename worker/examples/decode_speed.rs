@@ -10,7 +10,7 @@ use std::{io::Write, num::NonZeroUsize, path::PathBuf, process::Command, time::I
 
 use anyhow::{Context, Result, ensure};
 use worker::{
-    engine::{Engine, SlotIndex, SlotStep, threads},
+    engine::{Engine, SlotIndex, SlotStep},
     load::{ComputeDevice, LoadOptions, load},
 };
 
@@ -57,7 +57,7 @@ fn in_child(threads: usize) -> Result<Speed> {
     let threads = NonZeroUsize::new(threads).context("at least one thread")?;
     let output = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
-        .envs(threads::environment(threads))
+        .envs(config::threads::environment(threads))
         .env(CHILD, "1")
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

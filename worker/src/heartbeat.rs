@@ -12,13 +12,13 @@ use protocol::{
 use tokio::sync::watch;
 
 use crate::{
-    generation::Activity,
+    generation::{self, Activity},
     phase::{Phase, Phases},
 };
 
 const EVERY: Duration = Duration::from_secs(30);
-/// While a slot is busy the rate is news, and afterwards that it fades.
-const EVERY_WHILE_GENERATING: Duration = Duration::from_secs(2);
+/// While a slot is busy the rate is news, and afterwards that there is none.
+const EVERY_WHILE_GENERATING: Duration = generation::RATE_WINDOW;
 /// Changes in quick succession are told together.
 const GATHER: Duration = Duration::from_millis(20);
 /// A queen that cannot be reached is tried again sooner than the next beat.

@@ -192,8 +192,10 @@ async fn cancel_or_acknowledge(
 }
 
 fn request_id(id: &str) -> Result<RequestId, ApiError> {
-    id.parse()
-        .map_err(|error| ApiError::new(ErrorCode::RequestNotFound, format!("the request {error}")))
+    id.parse().map_err(|error| {
+        ApiError::new(ErrorCode::RequestNotFound, format!("the request {error}"))
+            .with_hint("it is the `request_id` that the inference was sent with")
+    })
 }
 
 fn stream(

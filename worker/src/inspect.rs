@@ -5,21 +5,18 @@
 //! when the limits hold.
 
 use std::{
-    io::{self, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use candle_core::quantized::gguf_file::Content;
 use clap::Parser;
 use protocol::model::ModelInfo;
 
 use crate::{
-    engine::{
-        check,
-        shape::{CONTEXT_MAX, ModelShape},
-    },
-    load::{LoadError, LoadProblem, mixture, open, weights},
+    engine::shape::{CONTEXT_MAX, ModelShape},
+    load::{LoadError, LoadProblem, mixture},
+    model_file::ModelFile,
 };
 
 /// The exit code of a process that refuses a file; `EX_DATAERR` of sysexits.
@@ -27,11 +24,11 @@ const REFUSED: u8 = 65;
 /// What a worker takes beside its model: its code, its buffers, its threads.
 const OVERHEAD_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Prints what the header of a GGUF file says, as JSON, once stdin has ended.
+/// Prints what the headers of a model say, as JSON, once stdin has ended.
 #[derive(Debug, Parser)]
 #[command(name = "llm-worker-rbee inspect")]
 struct Args {
-    /// The model: a GGUF file.
+    /// The model: a GGUF file, or the first part of one.
     file: PathBuf,
 }
 
@@ -57,16 +54,12 @@ fn wait_for_leave() -> io::Result<()> {
 }
 
 /// Reads the header of `path`.
-fn inspect(path: &Path) -> Result<ModelInfo, LoadError> {
+pub(crate) fn inspect(path: &Path) -> Result<ModelInfo, LoadError> {
     read(path).map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 
 fn read(path: &Path) -> Result<ModelInfo, LoadProblem> {
-    let (file, file_bytes) = open(path).map_err(LoadProblem::Open)?;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let checked = check::check(&mut reader, file_bytes).map_err(LoadProblem::Check)?;
-    reader.seek(SeekFrom::Start(0)).map_err(LoadProblem::Open)?;
-    let mut content = Content::read(&mut reader).map_err(weights)?;
+    let ModelFile { mut content, checked, bytes: file_bytes, .. } = ModelFile::open(path)?;
     let shape = ModelShape::read(&mut content).map_err(LoadProblem::Shape)?;
     let value = |key: &str| content.metadata.get(key);
     let file_type = value("general.file_type").and_then(|it| it.to_u32().ok());
@@ -78,7 +71,7 @@ fn read(path: &Path) -> Result<ModelInfo, LoadProblem> {
     Ok(ModelInfo {
         architecture: shape.architecture.to_string(),
         parameters: checked.parameters,
-        quantisation: file_type.and_then(mixture).unwrap_or(checked.dominant_type).to_owned(),
+        quantisation: file_type.and_then(mixture).unwrap_or(checked.dominant_type()).to_owned(),
         context_length: shape.context_length as u64,
         context_length_max: context,
         file_bytes,

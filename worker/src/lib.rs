@@ -24,6 +24,7 @@ pub mod heartbeat;
 pub mod http;
 pub mod inspect;
 pub mod load;
+pub mod model_file;
 pub mod orphan;
 pub mod phase;
 pub mod program;

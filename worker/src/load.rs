@@ -10,8 +10,7 @@
 use std::{
     any::Any,
     fmt,
-    fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -26,9 +25,10 @@ use crate::{
     engine::{
         Engine, EngineError,
         candle::{CandleEngine, Source},
-        check::{self, CheckError, Checked},
+        check::{CheckError, Checked},
         shape::{ModelShape, ShapeError},
     },
+    model_file::{ModelFile, SplitError},
     template::ChatTemplate,
     tokenizer::{Tokenizer, TokenizerError, gguf::GgufTokenizer},
 };
@@ -57,7 +57,7 @@ impl fmt::Display for ComputeDevice {
 /// What to load and for how much work.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// The GGUF file.
+    /// The GGUF file, or the first part of one that was split.
     pub path: PathBuf,
     /// Where to compute.
     pub device: ComputeDevice,
@@ -114,6 +114,17 @@ pub enum LoadProblem {
     /// The file is not a GGUF file that can be read.
     #[error("{0}")]
     Check(CheckError),
+    /// Another part of a split model cannot be read.
+    #[error("its part {part}: {problem}")]
+    Part {
+        /// The name of its file.
+        part: String,
+        /// What is wrong with it.
+        problem: Box<Self>,
+    },
+    /// The parts of a split model do not belong together.
+    #[error(transparent)]
+    Split(#[from] SplitError),
     /// The description makes no sense.
     #[error("{0}")]
     Shape(ShapeError),
@@ -155,6 +166,10 @@ impl LoadProblem {
             Self::Check(CheckError::Truncated { .. } | CheckError::Io(_)) => {
                 "remove the file and download it again"
             }
+            Self::Part { problem, .. } => problem.remedy(),
+            Self::Split(SplitError::NotFirst { .. }) => "name that one",
+            Self::Split(SplitError::Missing { .. }) => "download the model again, or put it there",
+            Self::Split(SplitError::Extra { .. }) => "remove it, or download the model again",
             Self::Check(CheckError::TensorType { .. }) => "choose another quantisation",
             Self::Shape(ShapeError::Architecture { .. }) => "choose another model",
             Self::Device { .. } => "choose another device or another build of the worker",
@@ -181,11 +196,7 @@ fn load_checked(
 ) -> Result<Loaded, LoadProblem> {
     progress(LoadProgress::Checking);
     let device = open_device(options.device)?;
-    let (file, file_bytes) = open(&options.path).map_err(LoadProblem::Open)?;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let checked = check::check(&mut reader, file_bytes).map_err(LoadProblem::Check)?;
-    reader.seek(SeekFrom::Start(0)).map_err(LoadProblem::Open)?;
-    let mut content = Content::read(&mut reader).map_err(weights)?;
+    let ModelFile { mut content, reader, checked, bytes } = ModelFile::open(&options.path)?;
     let shape = ModelShape::read(&mut content).map_err(LoadProblem::Shape)?;
 
     progress(LoadProgress::Tokenizer);
@@ -196,9 +207,9 @@ fn load_checked(
     }
     let template = template(&content, &tokenizer);
 
-    let source = source(&options.path, &content, &checked, file_bytes);
+    let source = source(&options.path, &content, &checked, bytes);
     let wishes = (options.slots, options.context_length.unwrap_or(usize::MAX));
-    let mut reader = Watched { reader, file_bytes, progress: &mut *progress };
+    let mut reader = Watched { reader, file_bytes: bytes, progress: &mut *progress };
     let mut engine = CandleEngine::load(source, &shape, content, &mut reader, device, wishes)
         .map_err(weights)?;
     if engine.slots() < options.slots {
@@ -216,15 +227,6 @@ fn load_checked(
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template),
     })
-}
-
-pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    Ok((file, metadata.len()))
 }
 
 pub(crate) fn weights(error: candle_core::Error) -> LoadProblem {
@@ -268,7 +270,7 @@ fn source(path: &Path, content: &Content, checked: &Checked, file_bytes: u64) ->
             .or_else(stem)
             .unwrap_or_default(),
         parameters: checked.parameters,
-        quantisation: file_type.and_then(mixture).unwrap_or(checked.dominant_type).to_owned(),
+        quantisation: file_type.and_then(mixture).unwrap_or(checked.dominant_type()).to_owned(),
         file_bytes,
         weight_bytes: checked.weight_bytes,
     }

@@ -129,7 +129,9 @@ impl Phases {
             slots_busy: status.as_ref().map(|status| whole(status.slots_busy)),
             context_length: generator.as_ref().map(|it| whole(it.info().context_length)),
             memory_bytes: config::procfs::memory_bytes(std::process::id()),
-            tokens_per_second: status.and_then(|status| rate(status.tokens_per_second)),
+            tokens_per_second: status
+                .and_then(|status| status.tokens_per_second)
+                .map(|rate| (rate * 10.0).round() / 10.0),
         }
     }
 
@@ -153,9 +155,4 @@ impl Phases {
 /// A count on the wire.
 pub(crate) fn whole(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// A rate on the wire: none at all rather than nothing per second.
-pub(crate) fn rate(tokens_per_second: f64) -> Option<f64> {
-    (tokens_per_second > 0.0).then(|| (tokens_per_second * 10.0).round() / 10.0)
 }

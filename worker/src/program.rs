@@ -20,6 +20,7 @@ use crate::{
     Server, ServerConfig,
     engine::threads,
     load::{ComputeDevice, LoadOptions, LoadProgress, Loaded},
+    model_file,
     phase::Identity,
     server::KIND,
 };
@@ -34,7 +35,7 @@ pub type Loader = fn(&LoadOptions, &mut dyn FnMut(LoadProgress)) -> Result<Loade
 #[derive(Debug, Parser)]
 #[command(name = "llm-worker-rbee", version)]
 struct Args {
-    /// The model: a GGUF file.
+    /// The model: a GGUF file, or the first part of one that was split.
     #[arg(long, value_name = "FILE")]
     model_file: PathBuf,
     /// What the model is called.
@@ -52,7 +53,7 @@ struct Args {
     /// How many requests at once.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     slots: u16,
-    /// Processor threads; by default what suits the model's size.
+    /// Processor threads of a worker on CPU-0; by default what suits the model's size.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     /// Tokens a request may hold; by default what the model was made for.
@@ -87,9 +88,11 @@ pub fn main(loader: Loader) -> ExitCode {
 }
 
 fn run(args: Args, loader: Loader) -> anyhow::Result<()> {
-    let model_bytes = std::fs::metadata(&args.model_file).ok().map(|it| it.len());
-    // Before any thread exists: the engine's pools read it when they wake.
-    threads::ensure(args.threads.unwrap_or_else(|| suitable_threads(model_bytes)))?;
+    let model_bytes = model_file::bytes(&args.model_file);
+    if args.device.is_cpu() {
+        // Before any thread exists: the engine's pools read it when they wake.
+        threads::ensure(args.threads.unwrap_or_else(|| suitable_threads(model_bytes)))?;
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(
         args,
         model_bytes,
@@ -169,7 +172,8 @@ fn model_of(file: &Path) -> anyhow::Result<ModelRef> {
 
 /// The build decides between NVIDIA and Apple; the hive's name does not.
 fn compute_device(device: &DeviceId) -> ComputeDevice {
-    let index = device.index();
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let index = index_among(visible.as_deref(), device);
     if device.is_cpu() {
         ComputeDevice::Cpu
     } else if cfg!(feature = "metal") {
@@ -179,7 +183,28 @@ fn compute_device(device: &DeviceId) -> ComputeDevice {
     }
 }
 
+/// CUDA counts only what it may see: of one GPU, that is the first.
+fn index_among(visible: Option<&str>, device: &DeviceId) -> usize {
+    let sees_one = visible.is_some_and(|list| !list.is_empty() && !list.contains(','));
+    if sees_one { 0 } else { device.index() }
+}
+
 #[expect(clippy::print_stderr, reason = "its hive keeps a worker's last words")]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_may_see_one_gpu_uses_that_one_whatever_its_hive_calls_it() {
+        let third = DeviceId::gpu(2);
+        assert_eq!(index_among(None, &third), 2);
+        assert_eq!(index_among(Some(""), &third), 2);
+        assert_eq!(index_among(Some("0,1,2"), &third), 2);
+        assert_eq!(index_among(Some("GPU-8dfd"), &third), 0);
+        assert_eq!(index_among(Some("MIG-1"), &DeviceId::gpu_instance(2, 1)), 0);
+    }
 }

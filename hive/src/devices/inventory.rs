@@ -5,7 +5,7 @@
 //! about it becomes unknown. Values are rounded to what a person can use, so
 //! that noise is not a message.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use protocol::{
     DeviceId, HiveId, WorkerId,
@@ -14,7 +14,7 @@ use protocol::{
 
 use super::{
     cpu::CpuSample,
-    nvml::{GpuProcess, GpuReading, GpuSample},
+    gpu::{GpuProcess, GpuReading, GpuSample},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -23,11 +23,16 @@ const GIB: u64 = 1024 * MIB;
 /// Whose process is it?
 pub(crate) type Owner<'a> = &'a dyn Fn(u32) -> Option<WorkerId>;
 
+/// A card, or an instance of one.
+type Place = (u32, Option<u32>);
+
 /// The devices of this machine as last read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Inventory {
     hive_id: HiveId,
-    gpus: BTreeMap<u32, DeviceRecord>,
+    /// By their ids' numbers, so that a card stands before its instances.
+    gpus: BTreeMap<Place, DeviceRecord>,
+    uuids: BTreeMap<DeviceId, String>,
     cpu: DeviceRecord,
     /// Why the GPUs cannot be seen, while they cannot.
     gpu_fault: Option<String>,
@@ -37,7 +42,7 @@ impl Inventory {
     pub(crate) fn new(hive_id: HiveId) -> Self {
         let cpu = unknown(DeviceId::cpu(), hive_id.clone(), DeviceKind::Cpu, "processor");
         let gpu_fault = Some("the NVIDIA driver has not answered yet".to_owned());
-        Self { hive_id, gpus: BTreeMap::new(), cpu, gpu_fault }
+        Self { hive_id, gpus: BTreeMap::new(), uuids: BTreeMap::new(), cpu, gpu_fault }
     }
 
     pub(crate) fn cpu_read(&mut self, sample: CpuSample) {
@@ -55,16 +60,18 @@ impl Inventory {
         match reading {
             Ok(samples) => {
                 self.gpu_fault = None;
-                // One that fell off the bus is no longer counted.
-                let seen = samples.len();
-                for (&index, gpu) in &mut self.gpus {
-                    if index as usize >= seen {
-                        mark_unavailable(gpu, "the NVIDIA driver no longer lists it");
-                    }
+                let seen: BTreeMap<Place, GpuSample> =
+                    (0..).zip(samples).flat_map(places).collect();
+                // One that fell off the bus, or an instance that was undone.
+                for (_, gpu) in self.gpus.iter_mut().filter(|(place, _)| !seen.contains_key(place))
+                {
+                    mark_unavailable(gpu, "the NVIDIA driver no longer lists it");
                 }
-                for (index, sample) in (0..).zip(samples) {
-                    let record = self.gpu_record(index, sample, owner);
-                    self.gpus.insert(index, record);
+                self.uuids.clear();
+                for (place, sample) in seen {
+                    self.uuids.extend(sample.uuid.clone().map(|uuid| (id_of(place), uuid)));
+                    let record = self.gpu_record(place, sample, owner);
+                    self.gpus.insert(place, record);
                 }
             }
             Err(reason) => self.gpus_lost(reason),
@@ -79,9 +86,9 @@ impl Inventory {
         self.gpu_fault = Some(reason);
     }
 
-    fn gpu_record(&self, index: u32, sample: GpuSample, owner: Owner<'_>) -> DeviceRecord {
-        let name = sample.name.as_deref().or_else(|| Some(&self.gpus.get(&index)?.name));
-        let id = DeviceId::gpu(index);
+    fn gpu_record(&self, place: Place, sample: GpuSample, owner: Owner<'_>) -> DeviceRecord {
+        let name = sample.name.as_deref().or_else(|| Some(&self.gpus.get(&place)?.name));
+        let id = id_of(place);
         DeviceRecord {
             unavailable: sample.fault,
             memory_total_bytes: sample.memory_total_bytes,
@@ -102,6 +109,11 @@ impl Inventory {
         self.gpus.values().chain([&self.cpu]).cloned().collect()
     }
 
+    /// What the driver and CUDA call the GPUs.
+    pub(crate) fn uuids(&self) -> &BTreeMap<DeviceId, String> {
+        &self.uuids
+    }
+
     /// Why there is no usable GPU, when there is none.
     pub(crate) fn note(&self) -> Option<String> {
         if self.gpus.values().any(|gpu| gpu.unavailable.is_none()) {
@@ -113,6 +125,20 @@ impl Inventory {
             .or_else(|| self.gpus.values().find_map(|gpu| gpu.unavailable.clone()))
             .unwrap_or_else(|| "the NVIDIA driver lists no GPU".to_owned());
         Some(format!("{reason}: CPU only"))
+    }
+}
+
+/// A card and its instances.
+fn places((card, mut sample): (u32, GpuSample)) -> Vec<(Place, GpuSample)> {
+    let instances = mem::take(&mut sample.instances);
+    let instances = instances.into_iter().map(|(number, it)| ((card, Some(number)), it));
+    [((card, None), sample)].into_iter().chain(instances).collect()
+}
+
+fn id_of((card, instance): Place) -> DeviceId {
+    match instance {
+        None => DeviceId::gpu(card),
+        Some(number) => DeviceId::gpu_instance(card, number),
     }
 }
 
@@ -188,6 +214,7 @@ mod tests {
     fn h200() -> GpuSample {
         GpuSample {
             name: Some("NVIDIA H200".to_owned()),
+            uuid: Some("GPU-1234".to_owned()),
             memory_total_bytes: Some(150_754_820_096),
             memory_used_bytes: Some(3 * MIB + 700_000),
             utilisation_percent: Some(37.4),
@@ -199,6 +226,7 @@ mod tests {
                 GpuProcess { pid: 8, name: Some("python3".to_owned()), memory_bytes: None },
             ]),
             fault: None,
+            instances: vec![],
         }
     }
 
@@ -259,6 +287,30 @@ mod tests {
         let records = inventory.records();
         assert_eq!(records.len(), 3);
         assert!(records[1].unavailable.is_some() && records[0].unavailable.is_none());
+    }
+
+    #[test]
+    fn instances_are_devices_behind_their_card_and_are_known_by_their_own_name() {
+        let mut inventory = inventory();
+        let part = GpuSample { uuid: Some("MIG-1".to_owned()), ..h200() };
+        let divided = GpuSample {
+            fault: Some("is in MIG mode".to_owned()),
+            instances: vec![(0, part.clone()), (2, part)],
+            ..h200()
+        };
+        inventory.gpus_read(Ok(vec![divided, h200()]), &nobody);
+        let ids = |inventory: &Inventory| {
+            inventory.records().iter().map(|it| it.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&inventory), ["GPU-0", "GPU-0:0", "GPU-0:2", "GPU-1", "CPU-0"]);
+        assert_eq!(inventory.uuids()[&DeviceId::gpu_instance(0, 2)], "MIG-1");
+        let usable: Vec<_> = inventory.records().into_iter().filter_map(capability).collect();
+        assert_eq!(usable.len(), 4, "not the divided card itself");
+
+        inventory.gpus_read(Ok(vec![h200(), h200()]), &nobody);
+        let records = inventory.records();
+        assert!(records[0].unavailable.is_none() && records[2].unavailable.is_some());
+        assert_eq!(inventory.uuids().len(), 2);
     }
 
     #[test]

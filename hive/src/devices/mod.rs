@@ -15,11 +15,12 @@
 
 pub(crate) mod choice;
 mod cpu;
+mod gpu;
 mod inventory;
 pub(crate) mod memory;
 mod nvml;
 
-use std::{io, thread, time::Duration};
+use std::{collections::BTreeMap, io, thread, time::Duration};
 
 use daemon::feed::Feed;
 use protocol::{
@@ -34,8 +35,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     cpu::{CpuSample, Machine},
+    gpu::GpuReading,
     inventory::Inventory,
-    nvml::{Driver, GpuReading},
+    nvml::Driver,
 };
 
 /// One reading a second is what a person can follow.
@@ -54,6 +56,7 @@ pub(crate) struct Devices {
 #[derive(Debug, Clone, PartialEq, Default)]
 struct View {
     records: Vec<DeviceRecord>,
+    uuids: BTreeMap<DeviceId, String>,
     note: Option<String>,
 }
 
@@ -98,9 +101,14 @@ impl Devices {
         self.view.borrow().records.iter().find(|it| it.id == *id).cloned()
     }
 
+    /// What CUDA calls a GPU.
+    pub(crate) fn uuid(&self, id: &DeviceId) -> Option<String> {
+        self.view.borrow().uuids.get(id).cloned()
+    }
+
     /// The answer to `GET /capabilities`.
     pub(crate) fn capabilities(&self) -> Capabilities {
-        let View { records, note } = self.view.borrow().clone();
+        let View { records, note, .. } = self.view.borrow().clone();
         Capabilities {
             devices: records.into_iter().filter_map(inventory::capability).collect(),
             note,
@@ -111,7 +119,7 @@ impl Devices {
     #[cfg(test)]
     pub(crate) fn fixed(records: Vec<DeviceRecord>, note: Option<&str>) -> Self {
         let note = note.map(str::to_owned);
-        Self { view: watch::channel(View { records, note }).1 }
+        Self { view: watch::channel(View { records, note, ..View::default() }).1 }
     }
 }
 
@@ -193,7 +201,11 @@ impl Publisher {
     }
 
     fn show(&self) {
-        let view = View { records: self.inventory.records(), note: self.inventory.note() };
+        let view = View {
+            records: self.inventory.records(),
+            uuids: self.inventory.uuids().clone(),
+            note: self.inventory.note(),
+        };
         // The feed itself passes over a record that says nothing new.
         for record in &view.records {
             self.feed.publish(FeedEvent::Device(record.clone().into()));
@@ -212,7 +224,7 @@ mod tests {
 
     use protocol::fleet::DeviceKind;
 
-    use super::{nvml::GpuSample, *};
+    use super::{gpu::GpuSample, *};
 
     fn publisher(
         gpus: watch::Receiver<Option<GpuReading>>,

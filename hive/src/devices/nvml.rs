@@ -1,9 +1,7 @@
-//! What NVIDIA's driver says about the GPUs.
+//! NVIDIA's driver.
 //!
-//! The driver's library is opened at run time, so the same binary runs where
-//! there is none. Every value is asked for on its own and is unknown when the
-//! driver does not say: cards in MIG mode, virtual GPUs and old drivers each
-//! leave out others. Nothing here judges or rounds.
+//! Its library is opened at run time, so the same binary runs where there is
+//! none. Says what the driver says; what that means is [`super::gpu`]'s.
 
 use std::{ffi::OsStr, path::Path};
 
@@ -15,37 +13,15 @@ use nvml_wrapper::{
     struct_wrappers::device::{MemoryInfo, ProcessInfo},
 };
 
+use super::gpu::{self, Gpu, GpuProcess, GpuReading, GpuSample, Memory};
+
 /// The name that a machine with the driver always has; the one without the
 /// number comes with development packages only.
 const LIBRARY: &str = "libnvidia-ml.so.1";
+/// `NVML_DEVICE_MIG_ENABLE`
+const MIG_ENABLED: u32 = 1;
 /// A longer name of a process is cut by the driver.
 const PROCESS_NAME_BYTES_MAX: usize = 256;
-
-/// One GPU as the driver describes it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct GpuSample {
-    pub(crate) name: Option<String>,
-    pub(crate) memory_total_bytes: Option<u64>,
-    pub(crate) memory_used_bytes: Option<u64>,
-    pub(crate) utilisation_percent: Option<f64>,
-    pub(crate) temperature_celsius: Option<f64>,
-    pub(crate) power_watts: Option<f64>,
-    pub(crate) compute_capability: Option<String>,
-    pub(crate) processes: Option<Vec<GpuProcess>>,
-    /// Why it cannot be used.
-    pub(crate) fault: Option<String>,
-}
-
-/// A process that holds memory of a GPU.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct GpuProcess {
-    pub(crate) pid: u32,
-    pub(crate) name: Option<String>,
-    pub(crate) memory_bytes: Option<u64>,
-}
-
-/// All GPUs by their index, or why there are none to see.
-pub(crate) type GpuReading = Result<Vec<GpuSample>, String>;
 
 /// The driver, once it could be opened.
 #[derive(Default)]
@@ -87,35 +63,72 @@ fn reason(error: &NvmlError) -> String {
 }
 
 fn read_gpu(nvml: &Nvml, index: u32) -> GpuSample {
-    let device = match nvml.device_by_index(index) {
-        Ok(device) => device,
-        Err(error) => {
-            return GpuSample { fault: Some(reason(&error)), ..GpuSample::default() };
-        }
-    };
-    let memory = known(device.memory_info());
-    GpuSample {
-        name: known(device.name()),
-        memory_total_bytes: memory.as_ref().map(|memory: &MemoryInfo| memory.total),
-        memory_used_bytes: memory.as_ref().map(|memory| memory.used),
-        utilisation_percent: known(device.utilization_rates()).map(|rates| rates.gpu.into()),
-        temperature_celsius: known(device.temperature(TemperatureSensor::Gpu)).map(Into::into),
-        power_watts: known(device.power_usage()).map(|milliwatts| f64::from(milliwatts) / 1e3),
-        compute_capability: known(device.cuda_compute_capability())
-            .map(|capability| format!("{}.{}", capability.major, capability.minor)),
-        processes: read_processes(nvml, &device),
-        fault: None,
+    match nvml.device_by_index(index) {
+        Ok(device) => gpu::sample(&NvidiaGpu { nvml, device }),
+        Err(error) => GpuSample { fault: Some(reason(&error)), ..GpuSample::default() },
     }
 }
 
-fn read_processes(nvml: &Nvml, device: &Device<'_>) -> Option<Vec<GpuProcess>> {
-    let mut processes = known(device.running_compute_processes())?;
-    // A desktop's programs hold memory as well; a card without a display
-    // output may not know the question.
-    processes.extend(known(device.running_graphics_processes()).unwrap_or_default());
-    processes.sort_by_key(|process| process.pid);
-    processes.dedup_by_key(|process| process.pid);
-    Some(processes.into_iter().map(|process| describe(nvml, &process)).collect())
+/// A card or an instance of one.
+struct NvidiaGpu<'a> {
+    nvml: &'a Nvml,
+    device: Device<'a>,
+}
+
+impl Gpu for NvidiaGpu<'_> {
+    fn name(&self) -> Option<String> {
+        known(self.device.name())
+    }
+
+    fn uuid(&self) -> Option<String> {
+        known(self.device.uuid())
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let MemoryInfo { total, used, .. } = known(self.device.memory_info())?;
+        Some(Memory { total, used })
+    }
+
+    fn utilisation_percent(&self) -> Option<f64> {
+        known(self.device.utilization_rates()).map(|rates| rates.gpu.into())
+    }
+
+    fn temperature_celsius(&self) -> Option<f64> {
+        known(self.device.temperature(TemperatureSensor::Gpu)).map(Into::into)
+    }
+
+    fn power_watts(&self) -> Option<f64> {
+        known(self.device.power_usage()).map(|milliwatts| f64::from(milliwatts) / 1e3)
+    }
+
+    fn compute_capability(&self) -> Option<String> {
+        let capability = known(self.device.cuda_compute_capability())?;
+        Some(format!("{}.{}", capability.major, capability.minor))
+    }
+
+    fn processes(&self) -> Option<Vec<GpuProcess>> {
+        let mut processes = known(self.device.running_compute_processes())?;
+        // A desktop's programs hold memory as well; a card without a display
+        // output may not know the question.
+        processes.extend(known(self.device.running_graphics_processes()).unwrap_or_default());
+        processes.sort_by_key(|process| process.pid);
+        processes.dedup_by_key(|process| process.pid);
+        Some(processes.into_iter().map(|process| describe(self.nvml, &process)).collect())
+    }
+
+    fn is_in_mig_mode(&self) -> Option<bool> {
+        known(self.device.mig_mode()).map(|mode| mode.current == MIG_ENABLED)
+    }
+
+    fn instances(&self) -> Vec<(u32, Self)> {
+        // The most there can be; a number without an instance is an error.
+        let numbers = 0..known(self.device.mig_device_count()).unwrap_or_default();
+        let instance = |number| {
+            let device = known(self.device.mig_device_by_index(number))?;
+            Some((number, Self { nvml: self.nvml, device }))
+        };
+        numbers.filter_map(instance).collect()
+    }
 }
 
 fn describe(nvml: &Nvml, process: &ProcessInfo) -> GpuProcess {

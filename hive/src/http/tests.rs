@@ -12,8 +12,8 @@ use tower::ServiceExt;
 use super::*;
 use crate::{
     devices::choice::tests::{cpu, gpu},
-    models::{HubConfig, Models},
-    workers::{Workers, launcher},
+    models::{HubConfig, Models, Silence, TokenFile},
+    workers::{Means, RestartPolicy, Workers, launcher},
 };
 
 /// A hive without a listener, on devices of our choice.
@@ -30,20 +30,23 @@ impl Bench {
         let launcher = launcher::tests::launcher(directory.path());
         let feed = Feed::new();
         let background = CancellationToken::new();
-        let workers = Workers::start(
-            launcher.clone(),
-            Duration::from_secs(1),
-            feed.clone(),
-            background.clone(),
-        )
-        .await;
+        let means = Means {
+            launcher: launcher.clone(),
+            devices: devices.clone(),
+            policy: RestartPolicy { delay_first: Duration::from_secs(1), tries_max: 5 },
+            threads_max: None,
+            drain: Duration::from_secs(1),
+            feed: feed.clone(),
+        };
+        let workers = Workers::start(means, background.clone()).await;
         let file = directory.path().join("jobs.sqlite");
         let jobs = Jobs::open(&file, "hive", Retention::default(), feed.clone()).await.unwrap();
         let stop = Stop::default();
         let hub = HubConfig {
             endpoint: "http://127.0.0.1:9".parse().map_err(|_| String::new()),
             cache_dir: directory.path().join("hub"),
-            token_file: directory.path().join("token"),
+            token_file: TokenFile::Usual(directory.path().join("token")),
+            silence: Silence::default(),
             chunk_bytes: 1024,
         };
         let (demo_dir, catalog) =

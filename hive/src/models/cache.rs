@@ -27,6 +27,8 @@ const SNAPSHOTS_MAX: usize = 100;
 const ENTRIES_MAX: usize = 10_000;
 /// Folders inside a repository.
 const DEPTH_MAX: usize = 4;
+/// How hf-hub calls a blob that is not all there.
+const PART_ENDING: &str = ".sync.part";
 /// hf-hub keeps how far it is behind the bytes themselves.
 const MARK_BYTES: u64 = 8;
 
@@ -75,7 +77,7 @@ impl HubCache {
 
     /// Where hf-hub writes until a blob is all there.
     pub(crate) fn part(&self, repo: &str, sha256: &str) -> PathBuf {
-        self.repo_dir(repo).join("blobs").join(format!("{sha256}.sync.part"))
+        self.repo_dir(repo).join("blobs").join(format!("{sha256}{PART_ENDING}"))
     }
 
     pub(crate) fn pointer(&self, repo: &str, commit: &str, name: &str) -> PathBuf {
@@ -100,6 +102,26 @@ impl HubCache {
 
     pub(crate) fn has_part(&self, repo: &str, sha256: &str) -> bool {
         self.part(repo, sha256).exists()
+    }
+
+    /// What others of this process or another hold while they write a blob.
+    pub(crate) fn lock(&self, repo: &str, blob: &str) -> PathBuf {
+        self.repo_dir(repo).join("blobs").join(format!("{blob}.lock"))
+    }
+
+    /// Every unfinished blob: its repository, its name and when it was last
+    /// written to.
+    pub(crate) fn parts(&self) -> Vec<(String, String, SystemTime)> {
+        let repos = entries(&self.root, REPOS_MAX);
+        let repos = repos.iter().filter_map(|(name, _)| repo_of(name));
+        let parts = repos.flat_map(|repo| {
+            let blobs = entries(&self.repo_dir(&repo).join("blobs"), ENTRIES_MAX);
+            blobs.into_iter().filter_map(move |(name, changed)| {
+                let blob = name.strip_suffix(PART_ENDING)?;
+                Some((repo.clone(), blob.to_owned(), changed?))
+            })
+        });
+        parts.collect()
     }
 
     /// Every model here. Blocks; a folder that cannot be read has nothing.
@@ -155,6 +177,7 @@ fn length(path: &Path, root: &Path) -> Option<u64> {
     (real.starts_with(root) && metadata.is_file()).then_some(metadata.len())
 }
 
+/// The repository of a folder of the cache.
 fn repo_of(folder: &str) -> Option<String> {
     let repo = folder.strip_prefix("models--")?.replacen("--", "/", 1);
     repo.contains('/').then(|| repo.parse::<ModelRef>().ok()).flatten()?;

@@ -15,7 +15,7 @@ use atomic_write_file::{AtomicWriteFile, OpenOptions, unix::OpenOptionsExt as _}
 use protocol::{ApiError, ErrorCode, ModelRef};
 use sha2::{Digest, Sha256};
 
-use super::ModelFile;
+use super::{ModelFile, select};
 
 /// The demo model itself.
 static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
@@ -32,10 +32,11 @@ static DEMO_FILE_NAME: LazyLock<String> = LazyLock::new(|| {
 const HINT: &str =
     "use `demo`, the path of a GGUF file, or a model of the hub such as org/repo:Q4_K_M";
 
-/// Finds the file of `model`, or makes it if it is the demo model. Blocks.
-pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<ModelFile, ApiError> {
+/// Finds the file of `model`, and the parts beside it that it is the first of;
+/// or makes it if it is the demo model. Blocks.
+pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<Vec<ModelFile>, ApiError> {
     if model.is_demo() {
-        return demo(models_dir).map_err(|error| {
+        return demo(models_dir).map(|file| vec![file]).map_err(|error| {
             ApiError::new(
                 ErrorCode::SpawnFailed,
                 format!("cannot write the demo model to {}: {error}", models_dir.display()),
@@ -47,7 +48,11 @@ pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<ModelFile, 
         });
     }
     let path = Path::new(model.as_str());
-    if path.is_absolute() { file(path) } else { Err(not_here(model.as_str())) }
+    if !path.is_absolute() {
+        return Err(not_here(model.as_str()));
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    select::siblings(&name).iter().map(|name| file(&path.with_file_name(name))).collect()
 }
 
 fn not_here(model: &str) -> ApiError {
@@ -116,7 +121,7 @@ mod tests {
     fn the_demo_model_is_written_once_and_again_when_it_was_damaged() {
         let cache = tempfile::tempdir().unwrap();
         let models_dir = cache.path().join("models");
-        let first = resolve(&ModelRef::demo(), &models_dir).unwrap();
+        let first = resolve(&ModelRef::demo(), &models_dir).unwrap().remove(0);
         assert_eq!(fs::read(&first.path).unwrap(), DEMO);
         assert_eq!(first.bytes, DEMO.len() as u64);
         let name = first.path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -151,7 +156,23 @@ mod tests {
 
         fs::remove_dir(&path).unwrap();
         fs::write(&path, "GGUF").unwrap();
-        assert_eq!(resolve(&model, dir.path()).unwrap(), ModelFile { path, bytes: 4 });
+        assert_eq!(resolve(&model, dir.path()).unwrap(), [ModelFile { path, bytes: 4 }]);
+    }
+
+    #[test]
+    fn the_first_part_of_a_split_model_brings_the_others_or_names_the_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = |number: u32| dir.path().join(format!("x-0000{number}-of-00003.gguf"));
+        for number in [1, 3] {
+            fs::write(part(number), "GGUF").unwrap();
+        }
+        let model: ModelRef = part(1).to_str().unwrap().parse().unwrap();
+        let error = resolve(&model, dir.path()).unwrap_err();
+        assert!(error.message.contains("x-00002-of-00003.gguf is not on"), "{error}");
+        fs::write(part(2), "GGUF and more").unwrap();
+        let bytes: Vec<u64> =
+            resolve(&model, dir.path()).unwrap().iter().map(|file| file.bytes).collect();
+        assert_eq!(bytes, [4, 13, 4]);
     }
 
     #[test]

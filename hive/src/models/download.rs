@@ -37,7 +37,7 @@ impl Models {
         let (hub, warning) = self.hub()?;
         let wanted = match hub.list(&name.repo, revision).await {
             Ok(listing) => wanted(&name, listing)?,
-            Err(why) if why.code.as_str() == "hub_unreachable" => {
+            Err(why) if why.code == ErrorCode::HubUnreachable => {
                 return match self.get(model, &[]).await {
                     Ok(record) if record.state == ModelState::Ready => {
                         Ok((Started::Here { why }, warning))
@@ -48,7 +48,7 @@ impl Models {
             // A token that could not be used is the likely cause.
             Err(error) => {
                 return Err(match warning {
-                    Some(warning) if error.code.as_str() != "hub_dishonest" => {
+                    Some(warning) if error.code != ErrorCode::HubDishonest => {
                         error.with_hint(warning)
                     }
                     _ => error,
@@ -90,9 +90,13 @@ impl Models {
         // Most models need none, so a bad one is no reason to give up.
         let (token, warning) = match config.token() {
             Ok(token) => (token, None),
-            Err(error) => (None, Some(format!("going on without a token: {error}"))),
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|it| format!(": {it}")).unwrap_or_default();
+                (None, Some(format!("going on without a token: {error}{cause}")))
+            }
         };
-        Ok((Hub::new(endpoint, token)?, warning))
+        Ok((Hub::new(endpoint, token, config.silence.cut_after)?, warning))
     }
 
     async fn join(
@@ -135,6 +139,7 @@ impl Models {
             cache: self.inner.cache.clone(),
             revision: revision.clone(),
             chunk_bytes: config.chunk_bytes,
+            silence: config.silence,
             wanted,
         })
     }
@@ -154,7 +159,7 @@ impl Models {
         let mut row = Row { stage, error: error.clone(), ..row };
         let mut ended = error.map_or(Ok(()), Err);
         let written = self.write(&row);
-        if row.stage == Stage::Ready && row.files.len() == 1 && written.is_ok() {
+        if row.stage == Stage::Ready && written.is_ok() {
             let _one_at_a_time = self.inner.inspecting.lock().await;
             if let Err(error) = self.describe(&mut row).await {
                 tracing::warn!(%error, "cannot write down what a model's header says");

@@ -106,6 +106,6 @@ async fn text(pipe: Option<impl AsyncRead + Unpin>) -> String {
 }
 
 fn refusal(reason: &str) -> ApiError {
-    ApiError::new(ErrorCode::Other("model_unreadable".to_owned()), reason)
+    ApiError::new(ErrorCode::ModelUnreadable, reason)
         .with_hint("choose another model, or another file of the repository")
 }

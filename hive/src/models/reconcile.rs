@@ -72,6 +72,8 @@ fn correct(key: &Key, row: &Row, found: Option<&Found>, has_part: bool) -> Optio
         // All there, and not compared with the hub's: the next download does
         // that without fetching anything.
         (Stage::Partial, Some(_)) => None,
+        // Another tool fetched and removed it; nobody here asked for it.
+        (Stage::Failed, None) if row.revision.is_none() => Some(Repair::Forget(key.clone())),
         // It stays to be looked at until somebody deletes it or tries again.
         (Stage::Failed, _) => None,
     }

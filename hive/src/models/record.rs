@@ -61,12 +61,20 @@ pub(crate) fn users(
         match find(rows, &worker.model) {
             Ok(row) => row.key() == *key,
             // A worker may have been given the path of the file itself.
-            Err(_) => rows.get(key).is_some_and(|row| {
-                row.files.iter().any(|file| path(cache, row, file) == worker.model.as_str())
-            }),
+            Err(_) => {
+                rows.get(key).is_some_and(|row| is_file_of(cache, row, worker.model.as_str()))
+            }
         }
     };
     workers.iter().filter(has).map(|worker| worker.id.clone()).collect()
+}
+
+/// Whether `named` is the path of one of the model's files, or of its bytes.
+pub(crate) fn is_file_of(cache: &HubCache, row: &Row, named: &str) -> bool {
+    row.files.iter().any(|file| {
+        let blob = file.sha256.as_deref().map(|sha256| cache.blob(&row.repo, sha256));
+        path(cache, row, file) == named || blob.is_some_and(|it| it.as_os_str() == named)
+    })
 }
 
 fn path(cache: &HubCache, row: &Row, file: &RowFile) -> String {
@@ -153,7 +161,7 @@ pub(crate) fn here(row: &Row, cache: &HubCache) -> Progress {
 pub(crate) fn plain(
     id: &ModelRef,
     hive_id: &HiveId,
-    file: &super::ModelFile,
+    files: &[super::ModelFile],
     workers: &[WorkerRecord],
 ) -> ModelRecord {
     let used_by = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
@@ -163,12 +171,15 @@ pub(crate) fn plain(
         source: if id.is_demo() { ModelSource::Demo } else { ModelSource::File },
         repo: None,
         revision: None,
-        files: vec![ModelFile {
-            path: file.path.display().to_string(),
-            bytes: file.bytes,
-            sha256: None,
-        }],
-        bytes: file.bytes,
+        files: files
+            .iter()
+            .map(|file| ModelFile {
+                path: file.path.display().to_string(),
+                bytes: file.bytes,
+                sha256: None,
+            })
+            .collect(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
         state: ModelState::Ready,
         progress: None,
         architecture: None,

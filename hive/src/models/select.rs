@@ -173,10 +173,22 @@ fn stem(file: &str) -> &str {
     }
 }
 
+/// All parts of the model that `file` is the first part of; the file itself if
+/// it is a whole model.
+pub(crate) fn siblings(file: &str) -> Vec<String> {
+    match part(file) {
+        Some((stem, 1, parts)) => {
+            (1..=parts).map(|number| format!("{stem}-{number:05}-of-{parts:05}.gguf")).collect()
+        }
+        _ => vec![file.to_owned()],
+    }
+}
+
 /// `name-00002-of-00003.gguf` is part 2 of 3 of `name`.
 fn part(file: &str) -> Option<(&str, usize, usize)> {
     const DIGITS: usize = 5;
-    const PARTS_MAX: usize = 1_000;
+    // A worker keeps a file open for each.
+    const PARTS_MAX: usize = 500;
     let stem = file.get(..file.len().checked_sub(".gguf".len())?)?;
     let (rest, parts) = stem.rsplit_once("-of-")?;
     let (stem, index) = rest.rsplit_once('-')?;

@@ -86,7 +86,8 @@ impl Hive {
         job: &JobHandle,
     ) -> Result<(), Failure> {
         // Not to be stopped half way: it is over in a moment.
-        let model = self.models.delete(&operation.id, &self.workers.list()).await?;
+        let workers = self.workers.clone();
+        let model = self.models.delete(&operation.id, move || workers.list()).await?;
         let summary = format!("model {} is deleted, {} freed", model.id, size(model.bytes));
         job.result(summary, json!({ "id": model.id })).await;
         Ok(())

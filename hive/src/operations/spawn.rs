@@ -20,7 +20,7 @@ use crate::{
         memory,
     },
     models::ModelFile,
-    workers::{Admitted, Spec, launcher},
+    workers::{Admitted, History, Spec, launcher},
 };
 
 const EVENT: &str = "worker_spawn";
@@ -38,24 +38,24 @@ impl Hive {
     ) -> Result<(), Failure> {
         let began = Instant::now();
         // Until the worker is on the list of those who have the model.
-        let claim = self.models.claim(&operation.model);
+        let id = WorkerId::generate();
+        let claim = self.models.claim(&operation.model, &id);
         let (file, lease) = job.unless_cancelled(claim).await??;
         job.narrate(EVENT, found(&file)).await;
 
         let Choice { device, why } = self.choose(&operation, &file)?;
         job.narrate(EVENT, format!("device {}: {why}", choice::describe(&device))).await;
+        check_threads(&operation, &device)?;
 
-        let spec = self.spec(&operation, file, &device);
+        let spec = self.spec(id, &operation, file, &device);
         let target = Target { worker_id: Some(spec.id.clone()), ..Target::default() };
         job.concerns(target).await;
-        // Read again: the model may have taken its time.
-        let device = self.devices.record(&device.id).unwrap_or(device);
-        let Admitted { spec, remarks } = self.workers.spawn(spec, device).await?;
+        let Admitted { spec, cores, remarks } = self.workers.spawn(spec).await?;
         drop(lease);
         for remark in remarks {
             job.warn(EVENT, remark).await;
         }
-        let outcome = job.unless_cancelled(self.until_ready(&spec, job)).await;
+        let outcome = job.unless_cancelled(self.until_ready(&spec, cores.as_deref(), job)).await;
         if let Err(Failure::Cancelled) = outcome {
             self.remove_unfinished(&spec.id, job).await;
         }
@@ -82,29 +82,40 @@ impl Hive {
         choice::choose(&self.devices.records(), &self.id, has_cuda_worker, &wish)
     }
 
-    fn spec(&self, operation: &WorkerSpawn, file: ModelFile, device: &DeviceRecord) -> Spec {
+    fn spec(
+        &self,
+        id: WorkerId,
+        operation: &WorkerSpawn,
+        file: ModelFile,
+        device: &DeviceRecord,
+    ) -> Spec {
         let is_cpu = device.id.is_cpu();
         let default_slots = if is_cpu { SLOTS_CPU } else { SLOTS_GPU };
         Spec {
-            id: WorkerId::generate(),
+            id,
             model: operation.model.clone(),
             model_bytes: file.bytes,
             device: device.id.clone(),
+            device_uuid: None,
             slots: operation.slots.unwrap_or(default_slots),
-            // Handed out when it is admitted.
-            threads: None,
+            // As asked for; handed out when it is admitted.
+            threads: operation.threads,
             context_length: operation.context_length,
             model_file: file.path,
             incarnation: 1,
             nonce: Nonce::fresh(),
             started_at: daemon::now(),
-            restarts: 0,
-            is_waiting: false,
+            history: History::default(),
         }
     }
 
     /// Tells what the worker does until it serves, or fails with the reason.
-    async fn until_ready(&self, spec: &Spec, job: &JobHandle) -> Result<WorkerRecord, Failure> {
+    async fn until_ready(
+        &self,
+        spec: &Spec,
+        cores: Option<&str>,
+        job: &JobHandle,
+    ) -> Result<WorkerRecord, Failure> {
         let mut seen: Option<WorkerRecord> = None;
         let mut is_started = false;
         let mut told = Told::default();
@@ -115,7 +126,7 @@ impl Hive {
             };
             if let Some(pid) = worker.pid.filter(|_| !is_started) {
                 is_started = true;
-                job.emit(started(spec, &worker, pid)).await;
+                job.emit(started(spec, cores, &worker, pid)).await;
             }
             match worker.state {
                 WorkerState::Ready | WorkerState::Busy => return Ok(worker),
@@ -169,17 +180,23 @@ impl Told {
     }
 }
 
+/// What a worker on a GPU does on the processor is not worth a budget.
+fn check_threads(operation: &WorkerSpawn, device: &DeviceRecord) -> Result<(), ApiError> {
+    if operation.threads.is_none() || device.id.is_cpu() {
+        return Ok(());
+    }
+    let message = format!("field `threads` is for CPU-0; this worker goes to {}", device.id);
+    Err(ApiError::new(ErrorCode::InvalidField, message)
+        .with_hint("leave `threads` out, or pass the device CPU-0"))
+}
+
 fn found(file: &ModelFile) -> String {
     format!("the model is {}, {}", file.path.display(), choice::size(file.bytes))
 }
 
-fn started(spec: &Spec, worker: &WorkerRecord, pid: u32) -> JobEvent {
+fn started(spec: &Spec, cores: Option<&str>, worker: &WorkerRecord, pid: u32) -> JobEvent {
     let program = launcher::program(&spec.device);
-    let with = match spec.threads {
-        Some(1) => ", 1 thread".to_owned(),
-        Some(threads) => format!(", {threads} threads"),
-        None => String::new(),
-    };
+    let with = cores.map(|cores| format!(", {cores}")).unwrap_or_default();
     let slots = slots(spec.slots);
     let message = format!("started {} as {program}, pid {pid}: {slots}{with}", spec.id);
     JobEvent::new(EVENT, message)

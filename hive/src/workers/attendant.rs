@@ -18,7 +18,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Launcher, Spec, lifecycle::Event};
+use super::{
+    Launcher, Spec,
+    launcher::{LOG_BYTES, LOG_LINES},
+    lifecycle::Event,
+};
 
 /// After it was asked to drain and did not end by itself.
 const TERMINATE_GRACE: Duration = Duration::from_secs(2);
@@ -29,9 +33,6 @@ const LOADING_PAUSE_FIRST: Duration = Duration::from_millis(10);
 const LOADING_PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How often a worker that serves is asked.
 const SERVING_PAUSE: Duration = Duration::from_secs(2);
-/// How much of its log explains an end.
-const LOG_LINES: usize = 20;
-const LOG_BYTES: u64 = 16 * 1024;
 
 /// What the supervisor wants of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

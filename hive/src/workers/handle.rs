@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon::feed::Feed;
 use protocol::{
     ApiError, ErrorCode, WorkerId,
-    fleet::{DeviceRecord, ExitRecord, Fleet, WorkerRecord, WorkerState},
+    fleet::{ExitRecord, Fleet, WorkerRecord, WorkerState},
     suggest::nearest,
 };
 use tokio::{
@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Admitted, Launcher, Spec,
-    supervisor::{self, Command},
+    Admitted, Spec,
+    supervisor::{self, Command, Means},
 };
 
 /// What ending a process takes beyond its drain: TERM, KILL and the kernel.
@@ -41,28 +41,19 @@ pub(crate) enum Departure {
 }
 
 impl Workers {
-    /// Adopts what a former hive left behind, then takes commands until
+    /// Takes care of what a former hive left behind, then takes commands until
     /// `stop`. Workers outlive it.
-    pub(crate) async fn start(
-        launcher: Launcher,
-        drain: Duration,
-        feed: Feed,
-        stop: CancellationToken,
-    ) -> Self {
-        let commands = supervisor::start(launcher, drain, feed.clone(), stop).await;
+    pub(crate) async fn start(means: Means, stop: CancellationToken) -> Self {
+        let (feed, drain) = (means.feed.clone(), means.drain);
+        let commands = supervisor::start(means, stop).await;
         Self { commands, feed, drain }
     }
 
-    /// Starts a worker on `device`, as it was last read, if there is room for
-    /// it; what becomes of it shows in the feed.
-    pub(crate) async fn spawn(
-        &self,
-        spec: Spec,
-        device: DeviceRecord,
-    ) -> Result<Admitted, ApiError> {
+    /// Starts a worker if there is room for it; what becomes of it shows in the
+    /// feed.
+    pub(crate) async fn spawn(&self, spec: Spec) -> Result<Admitted, ApiError> {
         let (answer, answered) = oneshot::channel();
-        let (spec, device) = (Box::new(spec), Box::new(device));
-        self.send(Command::Spawn { spec, device, answer }).await?;
+        self.send(Command::Spawn { spec: Box::new(spec), answer }).await?;
         answered.await.map_err(|_| closing())?
     }
 

@@ -5,15 +5,16 @@
 
 use std::{
     fs, io,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use config::{BaseUrl, Found, Nonce, Paths, Record, instance, procfs};
+use config::{BaseUrl, Found, Nonce, Paths, Record, instance, procfs, threads::environment};
 use lifecycle::{Launch, LaunchError, Launched};
 use protocol::{
     DeviceId, HiveId, Timestamp, WorkerId,
-    fleet::{WorkerRecord, WorkerState},
+    fleet::{ExitRecord, WorkerRecord, WorkerState},
 };
 use tokio::time::{Instant, sleep};
 
@@ -25,15 +26,17 @@ use crate::devices::choice::{CPU_WORKER, CUDA_WORKER};
 const IDENTIFY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a worker goes on when no hive asks how it is any more.
 const LEAVE_WITHOUT_HIVE: Duration = Duration::from_secs(60);
+/// How much of its log explains an end.
+pub(super) const LOG_LINES: usize = 20;
+pub(super) const LOG_BYTES: u64 = 16 * 1024;
 const IDENTIFY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A worker of a former hive.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Survivor {
-    /// Its process is there.
-    Running(Spec, Record),
-    /// It was about to be started again.
-    Waiting(Spec),
+pub(crate) struct Survivor {
+    pub(crate) spec: Spec,
+    /// Its process, if it is there.
+    pub(crate) process: Option<Record>,
 }
 
 /// Starts workers for one hive.
@@ -94,8 +97,8 @@ impl Launcher {
             memory_bytes: None,
             tokens_per_second: None,
             last_heartbeat_at: None,
-            last_exit: None,
-            restarts: Some(spec.restarts),
+            last_exit: spec.history.last_exit.clone(),
+            restarts: Some(spec.history.restarts),
             retry_at: None,
             log_file: Some(self.log_file(&spec.id).display().to_string()),
         }
@@ -105,7 +108,11 @@ impl Launcher {
     pub(crate) fn start(&self, spec: &Spec) -> Result<Launched, StartError> {
         let program = lifecycle::locate(program(&spec.device))?;
         self.write_down(spec)?;
-        let launch = Launch::new(program, self.log_file(&spec.id))
+        self.launch(program, spec).start().map_err(|error| StartError::Launch { error })
+    }
+
+    fn launch(&self, program: PathBuf, spec: &Spec) -> Launch {
+        let mut launch = Launch::new(program, self.log_file(&spec.id))
             .args(self.args(spec))
             // candle takes a new buffer for every operation. glibc would get
             // and return each to the kernel, and zeroing the pages again was
@@ -113,7 +120,16 @@ impl Launcher {
             .env("MALLOC_MMAP_THRESHOLD_", "4294967296")
             .env("MALLOC_TRIM_THRESHOLD_", "4294967296")
             .env("MALLOC_ARENA_MAX", "1");
-        Launch { nonce: spec.nonce, ..launch }.start().map_err(|error| StartError::Launch { error })
+        let threads = spec.threads.and_then(|it| usize::try_from(it).ok());
+        for (name, value) in threads.and_then(NonZeroUsize::new).into_iter().flat_map(environment) {
+            launch = launch.env(name, value);
+        }
+        // The only one it sees: CUDA counts in another order than the driver, and
+        // an instance of a GPU has no number at all.
+        if let Some(uuid) = &spec.device_uuid {
+            launch = launch.env("CUDA_VISIBLE_DEVICES", uuid);
+        }
+        Launch { nonce: spec.nonce, ..launch }
     }
 
     /// Writes the spec down, for the next hive.
@@ -145,6 +161,17 @@ impl Launcher {
         args
     }
 
+    /// The end of a process that nobody saw.
+    pub(crate) fn unseen_exit(&self, id: &WorkerId, at: Timestamp) -> ExitRecord {
+        ExitRecord {
+            at,
+            code: None,
+            signal: None,
+            reason: "ended while no hive was watching".to_owned(),
+            log_tail: lifecycle::log_tail(&self.log_file(id), LOG_LINES, LOG_BYTES),
+        }
+    }
+
     /// Removes every trace of a worker that has no process.
     pub(crate) fn forget(&self, id: &WorkerId) -> io::Result<()> {
         match fs::remove_dir_all(self.dir(id)) {
@@ -153,15 +180,15 @@ impl Launcher {
         }
     }
 
-    /// The workers of a former hive that are still there. What is left of the
-    /// others is cleared away.
+    /// The workers of a former hive, whether or not their processes are there.
+    /// A folder that tells of none is cleared away.
     pub(crate) async fn survivors(&self) -> Vec<Survivor> {
         let mut survivors = vec![];
         for id in self.known_ids() {
             match self.survivor(&id).await {
                 Some(survivor) => survivors.push(survivor),
                 None => {
-                    tracing::info!(%id, "forgetting a worker that is gone");
+                    tracing::warn!(%id, "nothing is known of this worker; removing its folder");
                     if let Err(error) = self.forget(&id) {
                         tracing::warn!(%id, %error, "cannot remove its folder");
                     }
@@ -185,7 +212,9 @@ impl Launcher {
         }
         let (record, is_running) = match instance::find(&dir) {
             Ok(Found::Running(record)) => (record, true),
-            Ok(Found::Stale(record)) => (record, false),
+            // Whoever has its number now does not hold its folder, so it is
+            // none of ours; what the dead one left behind carries its nonce.
+            Ok(Found::Stale(record)) => (record_of_nobody(record.nonce), false),
             Ok(Found::Absent) | Err(_) => match &spec {
                 Some(spec) => (record_of_nobody(spec.nonce), false),
                 None => return None,
@@ -193,14 +222,14 @@ impl Launcher {
         };
         match spec {
             Some(spec) if is_running && spec.nonce == record.nonce => {
-                Some(Survivor::Running(spec, record))
+                Some(Survivor { spec, process: Some(record) })
             }
             // Nobody knows what it runs, or only what it left behind runs.
             spec => {
                 if let Err(error) = lifecycle::stop(&record, Duration::from_secs(1)).await {
                     tracing::warn!(%id, %error, "cannot end what is left of a worker");
                 }
-                spec.filter(|spec| spec.is_waiting).map(Survivor::Waiting)
+                spec.map(|spec| Survivor { spec, process: None })
             }
         }
     }
@@ -244,9 +273,12 @@ fn record_of_nobody(nonce: Nonce) -> Record {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::ffi::OsStr;
+
     use protocol::ModelRef;
 
     use super::*;
+    use crate::workers::spec::{History, Outlook};
 
     pub(crate) fn spec() -> Spec {
         Spec {
@@ -255,14 +287,14 @@ pub(crate) mod tests {
             model_file: "/models/a b.gguf".into(),
             model_bytes: 3_000_000,
             device: DeviceId::cpu(),
+            device_uuid: None,
             slots: 2,
             threads: Some(1),
             context_length: None,
             incarnation: 1,
             nonce: Nonce::fresh(),
             started_at: Timestamp::UNIX_EPOCH,
-            restarts: 0,
-            is_waiting: false,
+            history: History::default(),
         }
     }
 
@@ -296,48 +328,68 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_worker_is_told_its_threads_where_its_pools_read_them() {
+        let launcher = launcher(Path::new("/r"));
+        let told = |spec: &Spec| {
+            let launch = launcher.launch("/w".into(), spec);
+            let is_threads = |name: &OsStr| name.to_string_lossy().ends_with("_NUM_THREADS");
+            launch.env.into_iter().filter(|(name, _)| is_threads(name)).collect::<Vec<_>>()
+        };
+        let pair = |name: &str| (name.into(), "3".into());
+        assert_eq!(
+            told(&Spec { threads: Some(3), ..spec() }),
+            [pair("CANDLE_NUM_THREADS"), pair("RAYON_NUM_THREADS")]
+        );
+        assert_eq!(told(&Spec { threads: None, ..spec() }), []);
+    }
+
+    #[test]
+    fn a_worker_on_a_gpu_sees_no_other() {
+        let launcher = launcher(Path::new("/r"));
+        let device = DeviceId::gpu_instance(0, 1);
+        let spec = Spec { device, device_uuid: Some("MIG-1".to_owned()), ..spec() };
+        let env = launcher.launch("/w".into(), &spec).env;
+        assert!(env.contains(&("CUDA_VISIBLE_DEVICES".into(), "MIG-1".into())), "{env:?}");
+    }
+
+    #[test]
     fn a_gpu_is_used_by_a_program_of_its_own() {
         assert_eq!(program(&DeviceId::cpu()), "llm-worker-rbee");
         assert_eq!(program(&DeviceId::gpu(3)), "llm-worker-rbee-cuda");
     }
 
     #[tokio::test]
-    async fn what_is_left_of_a_dead_worker_is_cleared_away() {
+    async fn a_worker_survives_with_what_was_written_down_and_a_damaged_folder_is_cleared_away() {
         let temp = tempfile::tempdir().unwrap();
         let launcher = launcher(temp.path());
-        let spec = spec();
-        let dir = launcher.dir(&spec.id);
-        spec.write(&dir).unwrap();
-        assert_eq!(Spec::read(&dir), Some(spec.clone()));
+        let last_exit = ExitRecord {
+            at: Timestamp::UNIX_EPOCH,
+            code: None,
+            signal: Some(9),
+            reason: "was killed".to_owned(),
+            log_tail: vec!["last words".to_owned()],
+        };
+        let history = History {
+            outlook: Outlook::Waits(Timestamp::UNIX_EPOCH),
+            has_served: true,
+            restarts: 3,
+            last_exit: Some(last_exit),
+            ..History::default()
+        };
+        let spec = Spec { history, ..spec() };
+        launcher.write_down(&spec).unwrap();
         let damaged = launcher.dir(&"wk-2".parse().unwrap());
         fs::create_dir_all(&damaged).unwrap();
         fs::write(damaged.join("worker.json"), "{").unwrap();
 
-        assert_eq!(launcher.survivors().await, []);
-        assert!(!dir.exists() && !damaged.exists());
-    }
+        let gone = Survivor { spec: spec.clone(), process: None };
+        assert_eq!(launcher.survivors().await, [gone]);
+        assert!(launcher.dir(&spec.id).exists() && !damaged.exists());
 
-    #[tokio::test]
-    async fn a_worker_that_holds_its_folder_survives_with_its_whole_spec() {
-        let temp = tempfile::tempdir().unwrap();
-        let launcher = launcher(temp.path());
-        let spec = spec();
-        let dir = launcher.dir(&spec.id);
-        spec.write(&dir).unwrap();
         // This process stands in for it.
+        let dir = launcher.dir(&spec.id);
         let held = instance::Instance::acquire(&dir, CPU_WORKER, spec.nonce).unwrap();
-        let survivors = launcher.survivors().await;
-        assert_eq!(survivors, [Survivor::Running(spec, held.record().clone())]);
-        assert!(dir.exists());
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_was_about_to_be_started_again_is_kept() {
-        let temp = tempfile::tempdir().unwrap();
-        let launcher = launcher(temp.path());
-        let spec = Spec { is_waiting: true, ..spec() };
-        launcher.write_down(&spec).unwrap();
-        assert_eq!(launcher.survivors().await, [Survivor::Waiting(spec.clone())]);
-        assert!(launcher.dir(&spec.id).exists());
+        let running = Survivor { spec, process: Some(held.record().clone()) };
+        assert_eq!(launcher.survivors().await, [running]);
     }
 }

@@ -7,6 +7,7 @@
 //! `protocol::fleet::WorkerState`.
 
 mod answers;
+mod recall;
 
 use std::{
     mem,
@@ -18,7 +19,11 @@ use protocol::{
     fleet::{ExitRecord, Health, WorkerRecord, WorkerState},
 };
 
-use super::restart::{Ended, Restarts};
+pub(crate) use self::recall::Fate;
+use super::{
+    restart::{Ended, RestartPolicy, Restarts, left_until},
+    spec::{History, Outlook},
+};
 
 /// A process that was started says something within this.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +40,10 @@ pub(crate) struct WorkerEntry {
     /// Whether a life of it ever served: one that never did has somebody who
     /// waits for it and is told at once.
     has_served: bool,
+    policy: RestartPolicy,
     restarts: Restarts,
+    /// How its last process ended, without what came of it.
+    last_exit: Option<ExitRecord>,
 }
 
 /// Where it stands; see the diagram in [`super`].
@@ -45,7 +53,7 @@ enum Stage {
     Starting { until: Instant },
     Loading { until: Instant, done: u64 },
     Serving { since: Instant, answered_at: Instant },
-    BackingOff { until: Instant },
+    BackingOff { until: Instant, retry_at: Timestamp },
     Leaving { why: Why, has_process: bool },
     Ended,
 }
@@ -78,10 +86,14 @@ pub(crate) enum Event {
     Exited(ExitRecord),
     /// Its process cannot be ended.
     StopFailed { at: Timestamp, reason: String },
+    /// There is room for its next life; it is `at` by the wall clock.
+    Admitted { at: Timestamp },
+    /// There is none, for this reason.
+    NoRoom { at: Timestamp, reason: String },
     /// Somebody wants it gone; `may_drain` lets it finish its work first.
     Leave { may_drain: bool },
-    /// Time has passed; it is `at` by the wall clock.
-    Tick { at: Timestamp },
+    /// Time has passed.
+    Tick,
 }
 
 /// What is to be done.
@@ -95,7 +107,9 @@ pub(crate) enum Effect {
     Drain,
     /// End it now.
     Kill,
-    /// Write down that it is to be started again, for the next hive.
+    /// Find out whether there is room for its next life.
+    AskForRoom,
+    /// Write down what the next hive must know of it.
     Remember,
     /// Show its record.
     Publish,
@@ -105,41 +119,39 @@ pub(crate) enum Effect {
 
 impl WorkerEntry {
     /// A new worker, as `record` describes it.
-    pub(crate) fn new(record: WorkerRecord, model_bytes: u64) -> (Self, Vec<Effect>) {
-        (Self::at(Stage::Launching, record, model_bytes), vec![Effect::Publish, Effect::Launch])
-    }
-
-    /// A worker whose process `pid` a former hive started.
-    pub(crate) fn adopted(
+    pub(crate) fn new(
         record: WorkerRecord,
         model_bytes: u64,
-        pid: u32,
-        now: Instant,
+        policy: RestartPolicy,
     ) -> (Self, Vec<Effect>) {
-        let stage = Stage::Starting { until: now + patience(model_bytes) };
-        let record = WorkerRecord { pid: Some(pid), ..record };
-        (Self::at(stage, record, model_bytes), vec![Effect::Publish, Effect::Adopt])
-    }
-
-    /// A worker that a former hive was about to start again.
-    pub(crate) fn resumed(
-        record: WorkerRecord,
-        model_bytes: u64,
-        now: Instant,
-    ) -> (Self, Vec<Effect>) {
-        let record = WorkerRecord { state: WorkerState::BackingOff, ..record };
-        let entry = Self::at(Stage::BackingOff { until: now }, record, model_bytes);
-        (Self { has_served: true, ..entry }, vec![Effect::Publish])
-    }
-
-    fn at(stage: Stage, record: WorkerRecord, model_bytes: u64) -> Self {
-        Self {
-            // Nothing is started again that has not served.
-            has_served: record.restarts.is_some_and(|count| count > 0),
+        let entry = Self {
             record,
-            stage,
+            stage: Stage::Launching,
             load_patience: patience(model_bytes),
+            has_served: false,
+            policy,
             restarts: Restarts::default(),
+            last_exit: None,
+        };
+        (entry, vec![Effect::Publish, Effect::Launch])
+    }
+
+    /// What the next hive must know of it; it is `at` by the wall clock.
+    pub(crate) fn history(&self, now: Instant, at: Timestamp) -> History {
+        let outlook = match self.stage {
+            Stage::BackingOff { retry_at, .. } => Outlook::Waits(retry_at),
+            Stage::Leaving { why: Why::Asked { .. } | Why::Stuck { is_asked: true }, .. } => {
+                Outlook::Leaves
+            }
+            Stage::Ended => Outlook::Ended(self.record.state),
+            _ => Outlook::Lives,
+        };
+        History {
+            outlook,
+            has_served: self.has_served,
+            restarts: self.record.restarts.unwrap_or_default(),
+            tries: self.restarts.written(now, at),
+            last_exit: self.last_exit.clone(),
         }
     }
 
@@ -177,6 +189,8 @@ impl WorkerEntry {
                 self.launch_failed(exit, now, jitter)
             }
             Event::Exited(exit) => self.exited(exit, now, jitter),
+            Event::Admitted { at } => self.admitted(at, now),
+            Event::NoRoom { at, reason } => self.found_no_room(at, reason, now, jitter),
             Event::Leave { may_drain } => self.leave(may_drain),
             Event::StopFailed { at, reason } => self.stop_failed(at, reason),
             Event::Listening { url } => {
@@ -187,7 +201,7 @@ impl WorkerEntry {
             }
             Event::Answered(health) => self.answered(*health, now),
             Event::Unanswered => self.unanswered(now),
-            Event::Tick { at } => self.tick(at, now),
+            Event::Tick => self.tick(now),
         }
     }
 
@@ -228,13 +242,13 @@ impl WorkerEntry {
                 let is_clean = exit.code == Some(0);
                 let state = if is_clean { WorkerState::Stopped } else { WorkerState::Failed };
                 self.end(state, exit);
-                vec![]
+                vec![Effect::Remember]
             }
             // A worker leaves with 0 only when it was told to; it was done
             // before it was asked how it is.
             Stage::Serving { .. } if exit.code == Some(0) => {
                 self.end(WorkerState::Stopped, exit);
-                vec![]
+                vec![Effect::Remember]
             }
             Stage::Serving { since, .. } => self.fell(exit, Ended::Serving { since }, now, jitter),
             Stage::Starting { .. } | Stage::Loading { .. } => {
@@ -253,7 +267,7 @@ impl WorkerEntry {
                 Why::Stuck { is_asked } => {
                     // Shown as failed already; now it is known how it ended.
                     self.end(WorkerState::Failed, exit);
-                    if is_asked { vec![Effect::Forget] } else { vec![] }
+                    vec![if is_asked { Effect::Forget } else { Effect::Remember }]
                 }
             },
             // Nothing that has no process can exit.
@@ -269,16 +283,63 @@ impl WorkerEntry {
 
     /// It ended and nobody had asked it to.
     fn fell(&mut self, exit: ExitRecord, ended: Ended, now: Instant, jitter: f64) -> Vec<Effect> {
-        let wait = if self.has_served { self.restarts.next(ended, now, jitter) } else { None };
-        let Some(wait) = wait else {
-            self.end(WorkerState::Failed, exit);
-            return vec![];
-        };
-        let retry_at = exit.at + wait;
-        self.end(WorkerState::BackingOff, exit);
-        self.stage = Stage::BackingOff { until: now + wait };
-        self.record.retry_at = Some(retry_at);
+        let at = exit.at;
+        self.end(WorkerState::Failed, exit);
+        if self.has_served {
+            self.back_off(ended, at, now, jitter);
+        }
         vec![Effect::Remember]
+    }
+
+    /// Waits for its next life, unless it had enough of them.
+    fn back_off(&mut self, ended: Ended, at: Timestamp, now: Instant, jitter: f64) {
+        match self.restarts.next(self.policy, ended, now, jitter) {
+            Some(wait) => {
+                let retry_at = at + wait;
+                self.stage = Stage::BackingOff { until: now + wait, retry_at };
+                self.record.state = WorkerState::BackingOff;
+                self.record.retry_at = Some(retry_at);
+            }
+            None => {
+                self.stage = Stage::Ended;
+                self.record.state = WorkerState::Failed;
+                self.record.retry_at = None;
+            }
+        }
+    }
+
+    fn admitted(&mut self, at: Timestamp, now: Instant) -> Vec<Effect> {
+        if self.is_due(now) { self.start_again(at) } else { vec![] }
+    }
+
+    fn found_no_room(
+        &mut self,
+        at: Timestamp,
+        reason: String,
+        now: Instant,
+        jitter: f64,
+    ) -> Vec<Effect> {
+        if !self.is_due(now) {
+            return vec![];
+        }
+        let last = self.last_exit.clone().unwrap_or_else(|| ExitRecord {
+            at,
+            code: None,
+            signal: None,
+            reason: "ended".to_owned(),
+            log_tail: vec![],
+        });
+        let reason = format!("{}; not started again: {reason}", last.reason);
+        self.record.last_exit = Some(ExitRecord { reason, ..last });
+        self.back_off(Ended::Refused, at, now, jitter);
+        if self.stage == Stage::Ended {
+            self.last_exit = self.record.last_exit.clone();
+        }
+        vec![Effect::Remember]
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::BackingOff { until, .. } if now >= until)
     }
 
     fn start_again(&mut self, at: Timestamp) -> Vec<Effect> {
@@ -288,6 +349,7 @@ impl WorkerEntry {
         record.incarnation += 1;
         record.restarts = Some(record.restarts.unwrap_or(0).saturating_add(1));
         record.retry_at = None;
+        record.last_exit = self.last_exit.clone();
         record.started_at = Some(at);
         vec![Effect::Launch]
     }
@@ -298,13 +360,13 @@ impl WorkerEntry {
             Stage::Launching => {
                 self.stage = Stage::Leaving { why: Why::Asked { may_drain }, has_process: false };
                 self.record.state = WorkerState::Draining;
-                vec![]
+                vec![Effect::Remember]
             }
             Stage::Starting { .. } | Stage::Loading { .. } | Stage::Serving { .. } => {
                 self.stage = Stage::Leaving { why: Why::Asked { may_drain }, has_process: true };
                 self.record.state = WorkerState::Draining;
                 self.record.progress = None;
-                vec![order]
+                vec![Effect::Remember, order]
             }
             Stage::Leaving { why, has_process } => match why {
                 // Asked again, and less patiently.
@@ -316,7 +378,7 @@ impl WorkerEntry {
                 Why::GaveUp { .. } => {
                     *why = Why::Asked { may_drain: false };
                     self.record.state = WorkerState::Draining;
-                    vec![]
+                    vec![Effect::Remember]
                 }
                 Why::Stuck { is_asked } => {
                     *is_asked = true;
@@ -343,9 +405,9 @@ impl WorkerEntry {
         vec![]
     }
 
-    fn tick(&mut self, at: Timestamp, now: Instant) -> Vec<Effect> {
+    fn tick(&mut self, now: Instant) -> Vec<Effect> {
         let reason = match self.stage {
-            Stage::BackingOff { until } if now >= until => return self.start_again(at),
+            Stage::BackingOff { until, .. } if now >= until => return vec![Effect::AskForRoom],
             Stage::Starting { until } if now >= until => {
                 "was started and did not answer".to_owned()
             }
@@ -374,7 +436,8 @@ impl WorkerEntry {
         self.record.url = None;
         self.record.progress = None;
         self.record.retry_at = None;
-        self.record.last_exit = Some(exit);
+        self.record.last_exit = Some(exit.clone());
+        self.last_exit = Some(exit);
         self.forget_numbers();
     }
 
@@ -390,4 +453,4 @@ fn patience(model_bytes: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     str::FromStr,
     time::SystemTime,
@@ -23,9 +24,18 @@ const LINE_CHARS_MAX: usize = 4_096;
 /// How far somebody has read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Position {
-    output: u64,
+    output: Place,
     /// The file name of the worker's own log, and how far.
     log: Option<(String, u64)>,
+}
+
+/// How far in which file: a long output is set aside and another one gets its
+/// name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
+    offset: u64,
+    /// 0 when there was no file yet.
+    inode: u64,
 }
 
 /// It is nothing that this hive has ever said.
@@ -34,7 +44,7 @@ pub(crate) struct NotAPosition;
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.output)?;
+        write!(f, "{}.{}", self.output.offset, self.output.inode)?;
         match &self.log {
             Some((name, offset)) => write!(f, ":{offset}:{name}"),
             None => Ok(()),
@@ -48,7 +58,8 @@ impl FromStr for Position {
     fn from_str(s: &str) -> Result<Self, NotAPosition> {
         let mut parts = s.splitn(3, ':');
         let number = |part: Option<&str>| part.and_then(|it| it.parse().ok()).ok_or(NotAPosition);
-        let output = number(parts.next())?;
+        let (offset, inode) = parts.next().and_then(|it| it.split_once('.')).ok_or(NotAPosition)?;
+        let output = Place { offset: number(Some(offset))?, inode: number(Some(inode))? };
         let log = match parts.next() {
             None => None,
             offset => {
@@ -76,7 +87,7 @@ impl LogFiles {
         let name = self.names()?.pop();
         let log = name.as_deref().map(|name| tail(&self.folder.join(name))).transpose()?;
         let log = log.unwrap_or_default();
-        let position = Position { output: output.end(), log: name.map(|name| (name, log.end())) };
+        let position = Position { output: output.place(), log: name.map(|name| (name, log.end())) };
         // Whoever wrote last is read last.
         let mut pieces = [(LogSource::Output, output), (LogSource::Log, log)];
         pieces.sort_by_key(|(_, piece)| piece.written_at);
@@ -95,14 +106,14 @@ impl LogFiles {
         lines: usize,
     ) -> io::Result<(Vec<LogLine>, Position)> {
         let mut found = vec![];
-        let output = take(&self.output, position.output, LogSource::Output, lines, &mut found)?;
+        let output = self.output_after(position.output, lines, &mut found)?;
         let names = self.names()?;
         let mut log = position.log;
         // A name that is not in the folder is of a file that is gone, or made
         // up; either way the oldest one that is newer follows.
         if let Some((name, offset)) = log.as_mut().filter(|(name, _)| names.contains(name)) {
             let path = self.folder.join(&*name);
-            let end = take(&path, *offset, LogSource::Log, lines, &mut found)?;
+            let end = take(&path, *offset, LogSource::Log, lines, &mut found)?.offset;
             let is_drained = end == *offset;
             *offset = end;
             if !is_drained {
@@ -112,9 +123,34 @@ impl LogFiles {
         let next = names.iter().find(|name| log.as_ref().is_none_or(|(old, _)| *name > old));
         if let Some(name) = next {
             let end = take(&self.folder.join(name), 0, LogSource::Log, lines, &mut found)?;
-            log = Some((name.clone(), end));
+            log = Some((name.clone(), end.offset));
         }
         Ok((found, Position { output, log }))
+    }
+
+    /// The rest of an output that was set aside before the one that has its
+    /// name now: the last words of a process are there.
+    fn output_after(
+        &self,
+        from: Place,
+        lines: usize,
+        found: &mut Vec<LogLine>,
+    ) -> io::Result<Place> {
+        let is_it = |path: &Path| fs::metadata(path).is_ok_and(|it| it.ino() == from.inode);
+        if from.inode == 0 || is_it(&self.output) {
+            return take(&self.output, from.offset, LogSource::Output, lines, found);
+        }
+        let mut aside = self.output.as_os_str().to_owned();
+        aside.push(".1");
+        let aside = PathBuf::from(aside);
+        if is_it(&aside) {
+            let end = take(&aside, from.offset, LogSource::Output, lines, found)?;
+            // Between the two there is a moment without a file of that name.
+            if end.offset != from.offset || !self.output.exists() {
+                return Ok(end);
+            }
+        }
+        take(&self.output, 0, LogSource::Output, lines, found)
     }
 
     /// The files of its own log; their names have the date, so they sort.
@@ -136,12 +172,17 @@ impl LogFiles {
 struct Piece {
     bytes: Vec<u8>,
     begin: u64,
+    inode: u64,
     written_at: Option<SystemTime>,
 }
 
 impl Piece {
     fn end(&self) -> u64 {
         self.begin + self.bytes.len() as u64
+    }
+
+    fn place(&self) -> Place {
+        Place { offset: self.end(), inode: self.inode }
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
@@ -186,7 +227,8 @@ fn read(path: &Path, from: u64) -> io::Result<Piece> {
         None if is_full => {}
         None => bytes.clear(),
     }
-    Ok(Piece { bytes, begin, written_at: metadata.modified().ok() })
+    let inode = metadata.ino();
+    Ok(Piece { bytes, begin, inode, written_at: metadata.modified().ok() })
 }
 
 /// Adds what follows `from` to `found`, until that has `most` lines; answers
@@ -197,7 +239,7 @@ fn take(
     source: LogSource,
     most: usize,
     found: &mut Vec<LogLine>,
-) -> io::Result<u64> {
+) -> io::Result<Place> {
     let piece = read(path, from)?;
     let mut end = piece.begin;
     for line in piece.lines() {
@@ -207,7 +249,7 @@ fn take(
         end += line.len() as u64;
         found.extend(shown(source, line));
     }
-    Ok(end)
+    Ok(Place { offset: end, inode: piece.inode })
 }
 
 /// A line as a person reads it, without anything that moves a cursor; an empty
@@ -320,12 +362,30 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_was_set_aside_is_read_to_its_end_before_the_next() {
+        let bench = Bench::new();
+        bench.prints("up\n");
+        let (_, position) = bench.files.newest(9).unwrap();
+        bench.prints("last\nwords\n");
+        let output = &bench.files.output;
+        fs::rename(output, output.with_extension("log.1")).unwrap();
+        bench.prints("up again, and with more to say than before\n");
+        let (lines, position) = bench.after(&position, 1);
+        assert_eq!(lines, ["last"]);
+        let (lines, position) = bench.after(&position.to_string().parse().unwrap(), 9);
+        assert_eq!(lines, ["words"]);
+        let (lines, position) = bench.after(&position, 9);
+        assert_eq!(lines, ["up again, and with more to say than before"]);
+        assert_eq!(bench.after(&position, 9).0, [""; 0]);
+    }
+
+    #[test]
     fn a_worker_that_has_written_nothing_has_an_empty_log() {
         let dir = tempfile::tempdir().unwrap();
         let gone = dir.path().join("gone");
         let files = LogFiles { output: gone.join("x"), folder: gone };
         let (lines, position) = files.newest(9).unwrap();
-        assert_eq!((lines, position.to_string().as_str()), (vec![], "0"));
+        assert_eq!((lines, position.to_string().as_str()), (vec![], "0.0"));
     }
 
     #[test]
@@ -345,7 +405,7 @@ mod tests {
         bench.prints(&"x".repeat(READ_MAX as usize + 5));
         let (lines, _) = bench.after(&Position::default(), 9);
         assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [LINE_CHARS_MAX]);
-        for wrong in ["", "x", "1:y", "1:2", "-1:2:z"] {
+        for wrong in ["", "x", "1", "1.y", "1.2:y", "1.2:3", "-1.2:3:z"] {
             assert_eq!(wrong.parse::<Position>(), Err(NotAPosition), "{wrong}");
         }
     }

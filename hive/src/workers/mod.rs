@@ -8,7 +8,8 @@
 //!    │Starting ──▶ Loading ──▶ Serving ──────────▶ Leaving ────────────┤
 //!    │ └────────────┴────────────│── asked ────────▲                ▼
 //!    │                           ▼ exited           asked: forgotten with its folder
-//!    └────────────────────── BackingOff
+//!    └─ there is room ────── BackingOff ◀─┐
+//!                                └────────┘ there is none
 //! ```
 //!
 //! | stage | there is a process | the record says |
@@ -28,13 +29,15 @@
 //! [`launcher`] knows command lines and files.
 //!
 //! Before a worker starts, [`admission`] checks the memory and hands out
-//! [`cores`].
+//! [`cores`]; before it starts again, the memory once more.
 //!
 //! A worker belongs to its folder, not to this process: it is written down
-//! before it starts, and a hive that comes back adopts it. Nothing is ever
-//! launched for a worker that may have a process. What ends unasked after it
-//! has served is started again as [`restart`] says; one that never served, or
-//! ended too often, stays to be looked at until it is deleted.
+//! before it starts, and a hive that comes back adopts it, or goes on with it
+//! where the last one stopped: its wait, its count of restarts, how it ended.
+//! Nothing is ever launched for a worker that may have a process. What ends
+//! unasked after it has served is started again as [`restart`] says; one that
+//! never served, or ended too often, stays to be looked at until it is
+//! deleted.
 
 mod admission;
 mod attendant;
@@ -47,4 +50,11 @@ mod restart;
 mod spec;
 mod supervisor;
 
-pub(crate) use self::{admission::Admitted, handle::Workers, launcher::Launcher, spec::Spec};
+pub use self::restart::RestartPolicy;
+pub(crate) use self::{
+    admission::Admitted,
+    handle::Workers,
+    launcher::Launcher,
+    spec::{History, Spec},
+    supervisor::Means,
+};

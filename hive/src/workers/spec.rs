@@ -9,8 +9,13 @@ use std::{
 
 use atomic_write_file::{OpenOptions, unix::OpenOptionsExt as _};
 use config::Nonce;
-use protocol::{DeviceId, ModelRef, Timestamp, WorkerId};
+use protocol::{
+    DeviceId, ModelRef, Timestamp, WorkerId,
+    fleet::{ExitRecord, WorkerState},
+};
 use serde::{Deserialize, Serialize};
+
+use super::restart::Tries;
 
 /// The spec of a worker, in its folder.
 const FILE: &str = "worker.json";
@@ -24,6 +29,9 @@ pub(crate) struct Spec {
     pub(crate) model_file: PathBuf,
     pub(crate) model_bytes: u64,
     pub(crate) device: DeviceId,
+    /// What CUDA calls it; `None` for a processor.
+    #[serde(default)]
+    pub(crate) device_uuid: Option<String>,
     pub(crate) slots: u32,
     /// `None` on a GPU.
     pub(crate) threads: Option<u32>,
@@ -33,12 +41,39 @@ pub(crate) struct Spec {
     /// Tells its process from every other.
     pub(crate) nonce: Nonce,
     pub(crate) started_at: Timestamp,
+    /// What has become of it so far.
+    #[serde(default)]
+    pub(crate) history: History,
+}
+
+/// What has become of a worker, for the hive that comes after this one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// What is to come.
+    pub(crate) outlook: Outlook,
+    /// Whether a life of it ever served.
+    pub(crate) has_served: bool,
     /// How often it was started again.
-    #[serde(default)]
     pub(crate) restarts: u32,
-    /// Whether it has no process and is to have one again.
-    #[serde(default)]
-    pub(crate) is_waiting: bool,
+    /// Those restarts that count for the next.
+    pub(crate) tries: Tries,
+    /// How its last process ended.
+    pub(crate) last_exit: Option<ExitRecord>,
+}
+
+/// What is to come of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outlook {
+    /// It has a process, or gets one this moment.
+    #[default]
+    Lives,
+    /// It has none and gets one then.
+    Waits(Timestamp),
+    /// Somebody wants it gone.
+    Leaves,
+    /// It has ended and is kept to be looked at.
+    Ended(WorkerState),
 }
 
 impl Spec {

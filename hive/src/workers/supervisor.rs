@@ -23,12 +23,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Launcher, Spec,
-    admission::{Admitted, Neighbour, admit},
+    Launcher, RestartPolicy, Spec,
+    admission::{Admitted, Neighbour, admit, has_room},
     attendant::{Attendant, Begin, Order},
     launcher::Survivor,
-    lifecycle::{Effect, Event, WorkerEntry},
+    lifecycle::{Effect, Event, Fate, WorkerEntry},
 };
+use crate::devices::Devices;
 
 /// Workers of one hive, those included that have failed and are kept to be
 /// looked at.
@@ -43,37 +44,34 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// What everybody else may ask for.
 pub(super) enum Command {
-    Spawn {
-        spec: Box<Spec>,
-        device: Box<DeviceRecord>,
-        answer: oneshot::Sender<Result<Admitted, ApiError>>,
-    },
-    Leave {
-        id: WorkerId,
-        may_drain: bool,
-        answer: oneshot::Sender<bool>,
-    },
+    Spawn { spec: Box<Spec>, answer: oneshot::Sender<Result<Admitted, ApiError>> },
+    Leave { id: WorkerId, may_drain: bool, answer: oneshot::Sender<bool> },
 }
 
-/// Adopts what a former hive left behind, then takes commands until `stop`.
-/// The workers outlive it.
-pub(super) async fn start(
-    launcher: Launcher,
-    drain: Duration,
-    feed: Feed,
-    stop: CancellationToken,
-) -> mpsc::Sender<Command> {
+/// What a supervisor works with.
+pub(crate) struct Means {
+    /// How workers are started.
+    pub(crate) launcher: Launcher,
+    /// What they run on.
+    pub(crate) devices: Devices,
+    /// When they are started again.
+    pub(crate) policy: RestartPolicy,
+    /// The most threads of one that does not ask for a number.
+    pub(crate) threads_max: Option<u32>,
+    /// How long they may finish their work.
+    pub(crate) drain: Duration,
+    /// Where they are shown.
+    pub(crate) feed: Feed,
+}
+
+/// Takes care of what a former hive left behind, then takes commands until
+/// `stop`. The workers outlive it.
+pub(super) async fn start(means: Means, stop: CancellationToken) -> mpsc::Sender<Command> {
     let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
-    let mut supervisor = Supervisor {
-        launcher,
-        drain,
-        feed,
-        workers: BTreeMap::new(),
-        attendants: JoinSet::new(),
-        reports,
-    };
-    supervisor.adopt().await;
+    let mut supervisor =
+        Supervisor { means, workers: BTreeMap::new(), attendants: JoinSet::new(), reports };
+    supervisor.recall().await;
     tokio::spawn(async move {
         tokio::select! {
             () = supervisor.run(waiting, reported) => {}
@@ -84,9 +82,7 @@ pub(super) async fn start(
 }
 
 struct Supervisor {
-    launcher: Launcher,
-    drain: Duration,
-    feed: Feed,
+    means: Means,
     workers: BTreeMap<WorkerId, Worker>,
     /// Dropping them lets go of the processes, which live on.
     attendants: JoinSet<()>,
@@ -116,8 +112,7 @@ impl Worker {
             incarnation: record.incarnation,
             nonce: Nonce::fresh(),
             started_at: record.started_at.unwrap_or(self.spec.started_at),
-            restarts: record.restarts.unwrap_or_default(),
-            is_waiting: false,
+            history: self.entry.history(Instant::now(), daemon::now()),
             ..self.spec.clone()
         };
         self.begin = Some(Begin::Launch);
@@ -144,32 +139,39 @@ impl Supervisor {
         }
     }
 
-    async fn adopt(&mut self) {
-        for survivor in self.launcher.survivors().await {
-            let now = Instant::now();
-            match survivor {
-                Survivor::Running(spec, process) => {
+    async fn recall(&mut self) {
+        for Survivor { spec, process } in self.means.launcher.survivors().await {
+            let at = daemon::now();
+            let record = self.means.launcher.record(&spec);
+            let (fate, begin) = match process {
+                Some(process) => {
                     tracing::info!(id = %spec.id, pid = process.pid, "adopting a worker");
-                    let record = self.launcher.record(&spec);
-                    let (entry, effects) =
-                        WorkerEntry::adopted(record, spec.model_bytes, process.pid, now);
-                    self.add(entry, spec, Begin::Adopt(process), effects);
+                    (Fate::Runs { pid: process.pid }, Begin::Adopt(process))
                 }
-                Survivor::Waiting(spec) => {
-                    tracing::info!(id = %spec.id, "starting a former hive's worker again");
-                    let record = self.launcher.record(&spec);
-                    let (entry, effects) = WorkerEntry::resumed(record, spec.model_bytes, now);
-                    self.add(entry, spec, Begin::Launch, effects);
+                None => {
+                    let (id, outlook) = (&spec.id, spec.history.outlook);
+                    tracing::info!(%id, ?outlook, "a former hive's worker has no process");
+                    let exit = self.means.launcher.unseen_exit(&spec.id, at);
+                    (Fate::Gone(exit), Begin::Launch)
                 }
-            }
+            };
+            let (entry, effects) = WorkerEntry::recalled(
+                record,
+                spec.model_bytes,
+                self.means.policy,
+                (&spec.history, fate),
+                (Instant::now(), at),
+                rand::random(),
+            );
+            self.add(entry, spec, begin, effects);
         }
     }
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Spawn { spec, device, answer } => {
+            Command::Spawn { spec, answer } => {
                 // Who asked may have gone; the worker is in the feed.
-                let _ = answer.send(self.spawn(*spec, &device));
+                let _ = answer.send(self.spawn(*spec));
             }
             Command::Leave { id, may_drain, answer } => {
                 let is_known = self.workers.contains_key(&id);
@@ -179,22 +181,45 @@ impl Supervisor {
         }
     }
 
-    fn spawn(&mut self, spec: Spec, device: &DeviceRecord) -> Result<Admitted, ApiError> {
+    fn spawn(&mut self, spec: Spec) -> Result<Admitted, ApiError> {
         if self.workers.contains_key(&spec.id) {
             let message = format!("there is a worker {} already", spec.id);
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
-        let admitted = admit(spec, device, &self.neighbours())?;
+        // As it is now: the model may have taken its time.
+        let device = self.device(&spec)?;
+        let admitted = admit(spec, &device, &self.neighbours(None), self.means.threads_max)?;
         self.make_room()?;
         let spec = admitted.spec.clone();
-        let (entry, effects) = WorkerEntry::new(self.launcher.record(&spec), spec.model_bytes);
+        let record = self.means.launcher.record(&spec);
+        let (entry, effects) = WorkerEntry::new(record, spec.model_bytes, self.means.policy);
         self.add(entry, spec, Begin::Launch, effects);
         Ok(admitted)
     }
 
-    fn neighbours(&self) -> Vec<Neighbour<'_>> {
-        let living = self.workers.values().filter(|it| !it.entry.is_ended());
-        living.map(Worker::as_neighbour).collect()
+    fn device(&self, spec: &Spec) -> Result<DeviceRecord, ApiError> {
+        self.means.devices.record(&spec.device).ok_or_else(|| {
+            let message = format!("{} is not there any more", spec.device);
+            ApiError::new(ErrorCode::DeviceNotFound, message)
+        })
+    }
+
+    /// The others on this machine that have not ended.
+    fn neighbours(&self, of: Option<&WorkerId>) -> Vec<Neighbour<'_>> {
+        let others = self.workers.values().filter(|it| Some(&it.spec.id) != of);
+        others.filter(|it| !it.entry.is_ended()).map(Worker::as_neighbour).collect()
+    }
+
+    /// Whether what a worker needs is still there for its next life.
+    fn ask_for_room(&self, id: &WorkerId) -> Option<Event> {
+        let spec = &self.workers.get(id)?.spec;
+        let neighbours = self.neighbours(Some(id));
+        let room = self.device(spec).and_then(|device| has_room(spec, &device, &neighbours));
+        let at = daemon::now();
+        Some(match room {
+            Ok(_) => Event::Admitted { at },
+            Err(error) => Event::NoRoom { at, reason: error.message },
+        })
     }
 
     /// Forgets the oldest of those that have ended, when there are too many.
@@ -228,13 +253,13 @@ impl Supervisor {
     fn tick(&mut self) {
         let ids: Vec<WorkerId> = self.workers.keys().cloned().collect();
         for id in ids {
-            self.handle(&id, Event::Tick { at: daemon::now() });
+            self.handle(&id, Event::Tick);
         }
     }
 
     fn handle(&mut self, id: &WorkerId, event: Event) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        if !matches!(event, Event::Tick { .. }) {
+        if !matches!(event, Event::Tick) {
             tracing::debug!(%id, ?event, "worker");
         }
         let now = Instant::now();
@@ -255,11 +280,12 @@ impl Supervisor {
                     worker.next_life();
                 }
                 let Some(begin) = worker.begin.take() else { return };
+                worker.spec.device_uuid = self.means.devices.uuid(&worker.spec.device);
                 let attendant = Attendant {
                     spec: worker.spec.clone(),
-                    launcher: self.launcher.clone(),
+                    launcher: self.means.launcher.clone(),
                     orders: worker.order.subscribe(),
-                    drain: self.drain,
+                    drain: self.means.drain,
                     reports: self.reports.clone(),
                 };
                 self.attendants.spawn(attendant.run(begin));
@@ -270,10 +296,15 @@ impl Supervisor {
             Effect::Kill => {
                 worker.order.send_modify(|order| *order = order.kill_again());
             }
+            Effect::AskForRoom => {
+                if let Some(event) = self.ask_for_room(id) {
+                    self.handle(id, event);
+                }
+            }
             Effect::Remember => {
-                worker.spec.is_waiting = true;
-                if let Err(error) = self.launcher.write_down(&worker.spec) {
-                    tracing::warn!(%id, %error, "the next hive will not start it again");
+                worker.spec.history = worker.entry.history(Instant::now(), daemon::now());
+                if let Err(error) = self.means.launcher.write_down(&worker.spec) {
+                    tracing::warn!(%id, %error, "the next hive will not know what became of it");
                 }
             }
             Effect::Publish => {
@@ -281,7 +312,7 @@ impl Supervisor {
                 if let Some(exit) = record.last_exit.as_ref().filter(|_| record.state.is_down()) {
                     tracing::info!(%id, state = record.state.as_str(), exit.reason, "worker ended");
                 }
-                self.feed.publish(FeedEvent::Worker(record.into()));
+                self.means.feed.publish(FeedEvent::Worker(record.into()));
             }
             Effect::Forget => self.forget(id),
         }
@@ -289,10 +320,10 @@ impl Supervisor {
 
     fn forget(&mut self, id: &WorkerId) {
         self.workers.remove(id);
-        if let Err(error) = self.launcher.forget(id) {
+        if let Err(error) = self.means.launcher.forget(id) {
             tracing::warn!(%id, %error, "cannot remove the folder of a worker");
         }
-        self.feed.publish(FeedEvent::Worker(Change::Gone(Gone::new(id))));
+        self.means.feed.publish(FeedEvent::Worker(Change::Gone(Gone::new(id))));
     }
 }
 
@@ -301,23 +332,32 @@ mod tests {
     use super::*;
     use crate::{
         devices::choice::tests::cpu,
-        workers::launcher::tests::{launcher, spec},
+        workers::{
+            launcher::tests::{launcher, spec},
+            lifecycle::tests::POLICY,
+        },
     };
 
     /// A supervisor that starts nothing: its workers' launches are not
     /// carried out.
     fn supervisor(dir: &std::path::Path, workers: usize) -> Supervisor {
-        let mut supervisor = Supervisor {
+        let means = Means {
             launcher: launcher(dir),
+            devices: Devices::fixed(vec![cpu()], None),
+            policy: POLICY,
+            threads_max: None,
             drain: Duration::ZERO,
             feed: Feed::new(),
+        };
+        let mut supervisor = Supervisor {
+            means,
             workers: BTreeMap::new(),
             attendants: JoinSet::new(),
             reports: mpsc::channel(1).0,
         };
         for n in 0..workers {
             let spec = Spec { id: format!("wk-{n}").parse().unwrap(), ..spec() };
-            let (entry, _) = WorkerEntry::new(supervisor.launcher.record(&spec), 0);
+            let (entry, _) = WorkerEntry::new(supervisor.means.launcher.record(&spec), 0, POLICY);
             supervisor.add(entry, spec, Begin::Launch, vec![Effect::Publish]);
         }
         supervisor
@@ -336,14 +376,14 @@ mod tests {
         supervisor.handle(&failed, Event::LaunchFailed { at: daemon::now(), reason });
         supervisor.make_room().unwrap();
         assert!(!supervisor.workers.contains_key(&failed));
-        assert_eq!(supervisor.feed.fleet().workers.len(), WORKERS_MAX - 1);
+        assert_eq!(supervisor.means.feed.fleet().workers.len(), WORKERS_MAX - 1);
     }
 
     #[test]
     fn an_id_is_taken_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut supervisor = supervisor(dir.path(), 2);
-        let error = supervisor.spawn(spec(), &cpu()).unwrap_err();
+        let error = supervisor.spawn(spec()).unwrap_err();
         assert_eq!(error.code, ErrorCode::Conflict);
         assert_eq!(supervisor.workers.len(), 2);
     }

@@ -52,6 +52,8 @@ pub(crate) enum Manner {
     HangsFrom(usize),
     /// Only for whoever shows the token.
     Gated,
+    /// Its listing says that every file is this long.
+    Claims(u64),
 }
 
 /// What was asked for.
@@ -167,7 +169,7 @@ async fn answer(shared: Arc<Shared>, is_cdn: bool, request: Request) -> Response
         let listing =
             [format!("/api/models/{REPO}/revision/{revision}"), format!("/api/models/{REPO}")];
         if listing.contains(&path) {
-            return axum::Json(list(&shared.files)).into_response();
+            return axum::Json(list(&shared.files, &manner)).into_response();
         }
         if let Some(name) = path.strip_prefix(&format!("/{REPO}/resolve/{revision}/")) {
             return match shared.files.get(name) {
@@ -181,13 +183,17 @@ async fn answer(shared: Arc<Shared>, is_cdn: bool, request: Request) -> Response
     (StatusCode::NOT_FOUND, [("x-error-code", "RepoNotFound")]).into_response()
 }
 
-fn list(files: &BTreeMap<String, File>) -> Value {
+fn list(files: &BTreeMap<String, File>, manner: &Manner) -> Value {
+    let length = |bytes: &Bytes| match manner {
+        Manner::Claims(length) => *length,
+        _ => bytes.len() as u64,
+    };
     let siblings: Vec<Value> = files
         .iter()
         .map(|(name, File { bytes, sha256 })| {
             json!({
-                "rfilename": name, "size": bytes.len(), "blobId": &sha256[..40],
-                "lfs": {"sha256": sha256, "size": bytes.len(), "pointerSize": 130},
+                "rfilename": name, "size": length(bytes), "blobId": &sha256[..40],
+                "lfs": {"sha256": sha256, "size": length(bytes), "pointerSize": 130},
             })
         })
         .collect();

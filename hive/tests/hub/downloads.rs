@@ -3,172 +3,15 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
-use crate::double::{COMMIT, Double, Manner, TOKEN, sha256};
-use client::{Daemon, JobItem};
-use config::{Config, Nonce, Paths};
-use hive::{HubConfig, Server, ServerConfig};
-use protocol::{
-    ApiError, JobId,
-    job::{EndMarker, JobEvent},
-    operation::Operation,
+use crate::{
+    bench::*,
+    double::{COMMIT, Double, Manner, sha256},
 };
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
-const PATIENCE: Duration = Duration::from_secs(60);
-const CHUNK: usize = 256 * 1024;
-const Q4: &str = "tiny-Q4_K_M.gguf";
-
-/// A model that a worker could read, `extra` bytes longer than the demo's.
-fn model(extra: usize) -> Vec<u8> {
-    let mut bytes = DEMO.to_vec();
-    bytes.extend((0..extra).map(|at| (at * 31 % 251) as u8));
-    bytes
-}
-
-struct Bench {
-    hub: Double,
-    daemon: Daemon,
-    server: Server,
-    directory: TempDir,
-}
-
-fn paths(directory: &Path) -> Paths {
-    Paths {
-        config_dir: directory.join("config"),
-        data_dir: directory.join("data"),
-        cache_dir: directory.join("cache"),
-    }
-}
-
-fn cache(directory: &Path) -> PathBuf {
-    directory.join("hub")
-}
-
-fn blob(directory: &Path, sha256: &str) -> PathBuf {
-    cache(directory).join("models--org--repo/blobs").join(sha256)
-}
-
-async fn start(hub: &Double, directory: &Path) -> (Server, Daemon) {
-    let paths = paths(directory);
-    let mut config = ServerConfig::new(paths, &Config::default()).unwrap();
-    config.address = "127.0.0.1:0".parse().unwrap();
-    config.nonce = Nonce::fresh();
-    config.hub = HubConfig {
-        endpoint: Ok(hub.url.parse().unwrap()),
-        cache_dir: cache(directory),
-        token_file: directory.join("token"),
-        chunk_bytes: CHUNK,
-    };
-    let server = Server::start(config).await.unwrap();
-    let daemon = Daemon::new(&format!("http://{}", server.local_addr())).unwrap();
-    (server, daemon)
-}
-
-/// How a job went.
-#[derive(Debug)]
-struct Told {
-    events: Vec<JobEvent>,
-    outcome: Result<Value, ApiError>,
-}
-
-impl Told {
-    fn model(&self) -> &Value {
-        &self.outcome.as_ref().unwrap()["model"]
-    }
-
-    fn said(&self, part: &str) -> bool {
-        self.events.iter().any(|event| event.message.contains(part))
-    }
-
-    fn code(&self) -> &str {
-        self.outcome.as_ref().unwrap_err().code.as_str()
-    }
-}
-
-async fn submit(daemon: &Daemon, operation: Value) -> JobId {
-    let operation = Operation::parse(operation.to_string().as_bytes()).unwrap();
-    daemon.submit(&operation).await.unwrap().job_id
-}
-
-async fn follow(daemon: &Daemon, job: &JobId) -> Told {
-    let mut stream = daemon.follow(job, 0);
-    let mut events = Vec::new();
-    let work = async {
-        loop {
-            match stream.next_item().await.unwrap().unwrap() {
-                JobItem::Event { event, .. } => events.push(event),
-                JobItem::End(end) => return end,
-            }
-        }
-    };
-    let end = tokio::time::timeout(PATIENCE, work).await.expect("the job has no end");
-    let outcome = match end {
-        EndMarker::Done => {
-            let result = events.iter().find_map(|event| event.as_result().cloned());
-            Ok(result.unwrap_or_default())
-        }
-        _ => Err(daemon.job(job).await.unwrap().error.unwrap_or_else(|| {
-            ApiError::new(protocol::ErrorCode::Other("cancelled".to_owned()), "cancelled")
-        })),
-    };
-    Told { events, outcome }
-}
-
-async fn run(daemon: &Daemon, operation: Value) -> Told {
-    let job = submit(daemon, operation).await;
-    follow(daemon, &job).await
-}
-
-fn download(model: &str) -> Value {
-    json!({"operation": "model_download", "model": model})
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-impl Bench {
-    async fn new(files: &[(&str, &[u8])]) -> Self {
-        let hub = Double::serve(files).await;
-        let directory = tempfile::tempdir().unwrap();
-        let (server, daemon) = start(&hub, directory.path()).await;
-        Self { hub, daemon, server, directory }
-    }
-
-    async fn run(&self, operation: Value) -> Told {
-        run(&self.daemon, operation).await
-    }
-
-    async fn get(&self, id: &str) -> Told {
-        self.run(json!({"operation": "model_get", "id": id})).await
-    }
-
-    fn blob(&self, bytes: &[u8]) -> PathBuf {
-        blob(self.directory.path(), &sha256(bytes))
-    }
-
-    fn committed(&self, bytes: &[u8]) -> u64 {
-        committed(self.directory.path(), bytes)
-    }
-}
-
-fn committed(directory: &Path, bytes: &[u8]) -> u64 {
-    let part = blob(directory, &sha256(bytes)).with_extension("sync.part");
-    let content = fs::read(part).unwrap_or_default();
-    match content.last_chunk::<8>() {
-        Some(mark) if content.len() == bytes.len() + 8 => u64::from_le_bytes(*mark),
-        _ => 0,
-    }
-}
+use client::JobItem;
+use protocol::job::JobEvent;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quantisation_is_fetched_compared_and_not_fetched_again() {
@@ -199,7 +42,7 @@ async fn a_quantisation_is_fetched_compared_and_not_fetched_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_split_model_brings_all_its_parts_and_a_tag_is_a_revision() {
     let parts = ["big/x-Q8_0-00001-of-00002.gguf", "big/x-Q8_0-00002-of-00002.gguf"];
-    let (one, two) = (model(1), model(2));
+    let [one, two] = model_in_parts();
     let bench = Bench::new(&[(parts[0], &one), (parts[1], &two)]).await;
     let operation =
         json!({"operation": "model_download", "model": "org/repo:Q8_0", "revision": "v1"});
@@ -212,6 +55,17 @@ async fn a_split_model_brings_all_its_parts_and_a_tag_is_a_revision() {
     for (part, bytes) in parts.iter().zip([&one, &two]) {
         let snapshot = cache(bench.directory.path()).join("models--org--repo/snapshots");
         assert_eq!(fs::read(snapshot.join(COMMIT).join(part)).unwrap(), *bytes);
+    }
+    // Its header is that of both: a worker can be started with it.
+    if lifecycle::locate("llm-worker-rbee").is_ok() {
+        assert_eq!(told.model()["architecture"], "llama", "{told:?}");
+        let spawned = bench.run(json!({"operation": "worker_spawn", "model": "org/repo"})).await;
+        let worker = spawned.outcome.as_ref().unwrap()["worker"]["id"].clone();
+        let refused = bench.run(json!({"operation": "model_delete", "id": "org/repo"})).await;
+        assert!(refused.outcome.unwrap_err().message.contains(worker.as_str().unwrap()));
+        bench.run(json!({"operation": "worker_delete", "worker_id": worker})).await;
+    } else {
+        eprintln!("SKIPPED: no worker program is built; nobody has read the parts together");
     }
     let none = json!({"operation": "model_download", "model": "org/repo", "revision": "v9"});
     let none = bench.run(none).await;
@@ -319,32 +173,6 @@ async fn a_server_that_knows_no_ranges_is_borne_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_of_a_private_file_is_shown_to_the_hub_and_to_nobody_else() {
-    let bytes = model(0);
-    let bench = Bench::new(&[(Q4, &bytes)]).await;
-    bench.hub.behave(Manner::Gated);
-    let told = bench.run(download("org/repo")).await;
-    let error = told.outcome.as_ref().unwrap_err();
-    assert!(error.hint.as_ref().unwrap().contains("HF_TOKEN_PATH"), "{error:?}");
-
-    let token = bench.directory.path().join("token");
-    fs::write(&token, TOKEN).unwrap();
-    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).unwrap();
-    let told = bench.run(download("org/repo")).await;
-    let error = told.outcome.as_ref().unwrap_err();
-    assert!(error.hint.as_ref().unwrap().contains("chmod 600"), "{error:?}");
-    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
-    bench.hub.forget();
-    let told = bench.run(download("org/repo")).await;
-    assert_eq!(told.model()["state"], "ready");
-    let seen = bench.hub.seen();
-    assert!(seen.iter().any(|it| it.path.starts_with("/cdn/")));
-    for it in seen {
-        assert_eq!(it.authorization.is_some(), !it.path.starts_with("/cdn/"), "{it:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_is_not_here_can_be_asked_about() {
     let bytes = model(0);
     let bench = Bench::new(&[(Q4, &bytes)]).await;
@@ -363,35 +191,14 @@ async fn a_hive_that_was_killed_goes_on_where_it_was() {
     let hub = Double::serve(&[(Q4, &bytes)]).await;
     let directory = tempfile::tempdir().unwrap();
     hub.behave(Manner::HangsFrom(PIECE));
-    let launch = || {
-        let at = |name: &str| directory.path().join(name);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rbee-hive"))
-            .args(["--address", "127.0.0.1:0"])
-            .env("RBEE_CONFIG_DIR", at("config"))
-            .env("RBEE_DATA_DIR", at("data"))
-            .env("RBEE_CACHE_DIR", at("cache"))
-            .env("HF_ENDPOINT", &hub.url)
-            .env("HF_HUB_CACHE", at("hub"))
-            .env("HF_TOKEN_PATH", at("token"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stderr = child.stderr.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut line).unwrap();
-        let address = line.split_whitespace().find(|it| it.starts_with("http://"));
-        let address = address.unwrap_or_else(|| panic!("{line}")).trim_end_matches(',').to_owned();
-        (child, Daemon::new(&address).unwrap())
-    };
-    let (mut first, daemon) = launch();
+    let (first, daemon) = launch(&hub, directory.path(), &[]);
     submit(&daemon, download("org/repo")).await;
     until("a piece is here", || committed(directory.path(), &bytes) == PIECE as u64).await;
-    first.kill().unwrap();
-    first.wait().unwrap();
+    drop(first);
 
     hub.behave(Manner::Honest);
     hub.forget();
-    let (mut second, daemon) = launch();
+    let (_second, daemon) = launch(&hub, directory.path(), &[]);
     let told = run(&daemon, json!({"operation": "model_get", "id": "org/repo"})).await;
     assert_eq!(
         (&told.model()["state"], &told.model()["progress"]["done"]),
@@ -401,8 +208,6 @@ async fn a_hive_that_was_killed_goes_on_where_it_was() {
     assert_eq!(told.model()["state"], "ready");
     assert_eq!(hub.asked_bytes(), (bytes.len() - PIECE) as u64);
     assert_eq!(fs::read(blob(directory.path(), &sha256(&bytes))).unwrap(), bytes);
-    second.kill().unwrap();
-    second.wait().unwrap();
 }
 
 /// The hub's own client, installed once for all runs; `None` where there is no

@@ -4,6 +4,12 @@
 //! tests is part of them.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod double;
 #[cfg(test)]
 mod downloads;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod token;

@@ -261,6 +261,9 @@ pub struct SpawnArgs {
     /// How many tokens its context holds [default: what the model was made for]
     #[arg(long, value_name = "N")]
     pub context_length: Option<u32>,
+    /// How many threads on a processor [default: three quarters of the free cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u32>,
 }
 
 /// `--worker`
@@ -529,6 +532,7 @@ impl From<&SpawnArgs> for WorkerSpawn {
             }),
             slots: args.slots,
             context_length: args.context_length,
+            threads: args.threads,
         }
     }
 }

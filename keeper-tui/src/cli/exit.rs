@@ -100,7 +100,9 @@ impl From<&ErrorCode> for Exit {
             | ErrorCode::DeviceNotFound
             | ErrorCode::RequestNotFound
             | ErrorCode::NoWorker => Self::NotFound,
-            ErrorCode::Unauthorized | ErrorCode::ForbiddenOrigin => Self::NotAllowed,
+            ErrorCode::Unauthorized | ErrorCode::ForbiddenOrigin | ErrorCode::HubForbidden => {
+                Self::NotAllowed
+            }
             ErrorCode::HiveUnreachable | ErrorCode::WorkerLost => Self::FleetUnreachable,
             ErrorCode::DeadlineExceeded => Self::Timeout,
             // The rest says that the request was understood and not carried
@@ -118,6 +120,12 @@ impl From<&ErrorCode> for Exit {
             | ErrorCode::UnsupportedOperation
             | ErrorCode::ContextExceeded
             | ErrorCode::QueueFull
+            | ErrorCode::ModelUnusable
+            | ErrorCode::ModelUnreadable
+            | ErrorCode::HubUnreachable
+            | ErrorCode::HubDishonest
+            | ErrorCode::WrongBytes
+            | ErrorCode::DiskFull
             | ErrorCode::SpawnFailed
             | ErrorCode::Internal
             | ErrorCode::Unavailable

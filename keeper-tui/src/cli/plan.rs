@@ -128,9 +128,13 @@ impl Need {
                 bytes(self.kv_bytes)
             ),
         };
-        let (weights, overhead) = (bytes(self.weight_bytes), bytes(self.overhead_bytes));
+        let weights = bytes(self.weight_bytes);
+        let overhead = match self.kv_bytes_per_token {
+            Some(_) => format!(" + working memory {}", bytes(self.overhead_bytes)),
+            None => String::new(),
+        };
         format!(
-            "needs: weights {weights} + {kv} + working memory {overhead}; on a GPU {} more for its driver",
+            "needs: weights {weights} + {kv}{overhead}; on a GPU {} more for its driver",
             bytes(GPU_CONTEXT_BYTES)
         )
     }
@@ -366,7 +370,11 @@ mod tests {
         };
         let need = Need::of(&unread, 1, None);
         assert_eq!((need.kv_bytes, need.overhead_bytes), (250 * MIB, 0));
-        assert!(need.arithmetic().contains("a quarter of the weights"));
+        assert_eq!(
+            need.arithmetic(),
+            "needs: weights 1000.0 MiB + context 250.0 MiB (a quarter of the weights: its header \
+             has not been read); on a GPU 512.0 MiB more for its driver"
+        );
     }
 
     #[test]

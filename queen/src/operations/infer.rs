@@ -144,6 +144,9 @@ impl Operations {
     }
 
     pub(super) async fn infer(&self, infer: Infer, job: &JobHandle) -> Result<(), Failure> {
+        if let Some(id) = &infer.hive_id {
+            self.hives.record(id)?;
+        }
         if infer.model.is_demo() && infer.worker_id.is_none() {
             self.provision_demo(&infer, job).await?;
         }

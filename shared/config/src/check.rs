@@ -12,7 +12,7 @@ use crate::{Config, ConfigError, Paths, Reach, hives_conf, read_token, text_file
 pub struct Check {
     /// What the files that could be read amount to.
     pub config: Config,
-    /// Each keeps a daemon from starting.
+    /// Each keeps a daemon from starting, or from doing what it is told there.
     pub problems: Vec<String>,
 }
 
@@ -28,7 +28,8 @@ pub fn check(paths: &Paths) -> Check {
         Reach::Http { token_file, .. } => Some((Some(&entry.origin), token_file.as_deref()?)),
         Reach::Ssh(_) => None,
     });
-    let of_daemons = [&config.queen.token_file, &config.hive.token_file];
+    let of_daemons =
+        [&config.queen.token_file, &config.hive.token_file, &config.hive.hf_token_file];
     let of_daemons = of_daemons.into_iter().flatten().map(|file| (None, file.as_path()));
     for (origin, token_file) in of_daemons.chain(of_hives) {
         if let Err(error) = read_token(token_file) {

@@ -68,6 +68,17 @@ pub struct HiveConfig {
     pub worker_ports_first: u16,
     /// How long a worker may finish its work when it is told to stop.
     pub worker_drain: Duration,
+    /// How long a worker that fell waits before it is started again; it waits
+    /// twice as long each further time.
+    pub worker_restart_delay: Duration,
+    /// How often it is started again within ten minutes.
+    pub worker_restarts_max: u32,
+    /// The most threads that a worker gets who does not ask for a number;
+    /// none: its share of the cores that are free.
+    pub worker_threads: Option<u32>,
+    /// The file with the token that the Hugging Face hub is shown; none: where
+    /// the hub's own tools keep theirs.
+    pub hf_token_file: Option<PathBuf>,
 }
 
 /// `[keeper]`
@@ -149,6 +160,10 @@ impl Default for HiveConfig {
             token_file: None,
             worker_ports_first: routes::WORKER_PORT_FIRST,
             worker_drain: Duration::from_secs(10),
+            worker_restart_delay: Duration::from_secs(1),
+            worker_restarts_max: 5,
+            worker_threads: None,
+            hf_token_file: None,
         }
     }
 }
@@ -242,6 +257,16 @@ impl HiveConfig {
             worker_drain: section
                 .integer("worker_drain_seconds", DRAIN_SECONDS)?
                 .map_or(default.worker_drain, seconds),
+            worker_restart_delay: section
+                .integer("worker_restart_delay_ms", 1..=60_000)?
+                .map_or(default.worker_restart_delay, |ms| Duration::from_millis(ms.into())),
+            worker_restarts_max: section
+                .integer("worker_restarts_max", 0..=1_000)?
+                .unwrap_or(default.worker_restarts_max),
+            worker_threads: section.integer("worker_threads", 1..=1_024)?,
+            hf_token_file: section
+                .parsed::<PathBuf>("hf_token_file", TOKEN_FILE_SHAPE)?
+                .map(|token| beside(source.path, &token.value)),
         };
         section.finish()?;
         Ok(hive)

@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
@@ -39,6 +39,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{paths::create_private_dir, procfs};
+
+/// The holder needs a moment between taking the lock and saying who it is, in
+/// which its record goes to the disk; it needs none to be named when it has.
+const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A held data directory. Dropping it gives the directory back.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ pub struct Nonce(Uuid);
 /// What [`find`] found in a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nobody, and no trace of anybody.
+    /// Nobody, and nothing that says who it was.
     Absent,
     /// What a process left behind that is gone.
     Stale(Record),
@@ -108,7 +112,7 @@ pub enum InstanceError {
         source: io::Error,
     },
     /// The record is not one of ours.
-    #[error("{} is not a record of a running daemon; if none runs, remove it", path.display())]
+    #[error("{} is damaged, and the daemon that wrote it runs; remove it when that has ended", path.display())]
     Unreadable {
         /// The record.
         path: PathBuf,
@@ -204,8 +208,17 @@ impl Instance {
     /// and says so in its record. Do this before binding a port, so that a
     /// second daemon is told who holds the directory and not "address in use".
     pub fn acquire(dir: &Path, kind: &str, nonce: Nonce) -> Result<Self, InstanceError> {
+        Self::acquire_within(IDENTIFY_PATIENCE, dir, kind, nonce)
+    }
+
+    fn acquire_within(
+        patience: Duration,
+        dir: &Path,
+        kind: &str,
+        nonce: Nonce,
+    ) -> Result<Self, InstanceError> {
         create_private_dir(dir).map_err(io_error("create", dir))?;
-        let lock = lock_exclusively(dir)?;
+        let lock = lock_exclusively(dir, patience)?;
         let record = Record::of_this_process(kind, nonce)
             .map_err(io_error("identify this process by", Path::new("/proc")))?;
         write_record(dir, &record)?;
@@ -238,7 +251,14 @@ impl Drop for Instance {
 
 /// Who holds `dir`.
 pub fn find(dir: &Path) -> Result<Found, InstanceError> {
-    let Some(record) = read_record(dir)? else { return Ok(Found::Absent) };
+    let record = match read_record(dir) {
+        Ok(Some(record)) => record,
+        Ok(None) => return Ok(Found::Absent),
+        // What nobody can read names nobody, and with nobody at the lock it
+        // is in nobody's way: the next to take the directory replaces it.
+        Err(InstanceError::Unreadable { .. }) if !is_locked(dir)? => return Ok(Found::Absent),
+        Err(error) => return Err(error),
+    };
     // In this order: only with a live process behind the record is the lock
     // tried, and then it is held, so that looking does not take it from
     // somebody who is starting.
@@ -262,10 +282,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Inst
     move |source| InstanceError::Io { action, path, source }
 }
 
-fn lock_exclusively(dir: &Path) -> Result<File, InstanceError> {
-    /// The holder needs a moment between taking the lock and saying who it
-    /// is, and needs none to be named when it already has.
-    const PATIENCE: Duration = Duration::from_millis(200);
+fn lock_exclusively(dir: &Path, patience: Duration) -> Result<File, InstanceError> {
     const INTERVAL: Duration = Duration::from_millis(5);
 
     let path = lock_path(dir);
@@ -276,7 +293,7 @@ fn lock_exclusively(dir: &Path) -> Result<File, InstanceError> {
         .mode(0o600)
         .open(&path)
         .map_err(io_error("open", &path))?;
-    let mut waited = Duration::ZERO;
+    let began = Instant::now();
     loop {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(lock),
@@ -286,12 +303,11 @@ fn lock_exclusively(dir: &Path) -> Result<File, InstanceError> {
         // A stale record is another's: naming it would send the operator
         // after a process that is gone.
         let record = read_record(dir).ok().flatten().filter(Record::is_live);
-        if record.is_some() || waited >= PATIENCE {
+        if record.is_some() || began.elapsed() >= patience {
             let record = record.map(Box::new);
             return Err(InstanceError::Held { dir: dir.to_owned(), record });
         }
         thread::sleep(INTERVAL);
-        waited += INTERVAL;
     }
 }
 

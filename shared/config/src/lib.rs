@@ -15,6 +15,7 @@ pub mod instance;
 pub mod paths;
 pub mod procfs;
 pub mod secret;
+pub mod threads;
 
 mod text_file;
 mod toml_section;

@@ -27,7 +27,8 @@ pub async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiErro
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             ErrorCode::BodyTooLarge,
             format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-        )),
+        )
+        .with_hint("shorten the prompt or the conversation")),
         Err(error) => Err(ApiError::new(
             ErrorCode::RequestTimeout,
             format!("the body did not arrive whole: {error}"),

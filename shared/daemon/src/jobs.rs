@@ -48,7 +48,6 @@ use self::{
 };
 use crate::{feed::Feed, lock, metrics::JOBS_RUNNING, now};
 
-pub(crate) use self::http::unknown_parameter;
 pub use self::store::{Retention, StoreError};
 
 /// Jobs at work at the same time; the next POST is answered 429.

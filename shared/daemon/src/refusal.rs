@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use protocol::{ApiError, ErrorCode, error::ErrorBody};
+use protocol::{ApiError, ErrorCode, error::ErrorBody, routes};
 
 /// An error on its way out. Handlers return `Result<_, Refusal>` and use `?`.
 #[derive(Debug)]
@@ -46,10 +46,25 @@ impl IntoResponse for Refusal {
 /// What a daemon answers on a path it does not have.
 pub async fn route_not_found(uri: http::Uri) -> Refusal {
     let path: String = uri.path().chars().take(120).collect();
-    Refusal::new(ErrorCode::RouteNotFound, format!("no route {path:?}"))
+    let error = ApiError::new(ErrorCode::RouteNotFound, format!("no route {path:?}"));
+    Refusal(match routes::owner(uri.path()) {
+        Some(owner) => error.with_hint(format!("this daemon does not have it; {owner}")),
+        None => error,
+    })
 }
 
 /// What a daemon answers to a method that a path does not have.
 pub async fn method_not_allowed(method: http::Method) -> Refusal {
-    Refusal::new(ErrorCode::MethodNotAllowed, format!("{method} is not possible here"))
+    let message = format!("{method} is not possible here");
+    Refusal(
+        ApiError::new(ErrorCode::MethodNotAllowed, message)
+            .with_hint("the header Allow names the methods that are"),
+    )
+}
+
+/// A query parameter that means nothing here.
+pub fn unknown_parameter(name: &str, known: &str) -> ApiError {
+    let name: String = name.chars().take(40).collect();
+    ApiError::new(ErrorCode::UnknownField, format!("unknown parameter {name:?}"))
+        .with_hint(format!("known: {known}"))
 }

@@ -38,6 +38,7 @@ bounds! { optional:
     repetition_penalty: f64 = 0.1..=10.0;
     slots: u32 = 1..=64;
     context_length: u32 = 16..=1_048_576;
+    threads: u32 = 1..=1_024;
 }
 
 /// At most this many stop strings, each at most this long: they are compared

@@ -71,6 +71,8 @@ error_codes! {
     RequestNotFound = "request_not_found", 404;
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405;
+    /// The hub does not let this hive's token read the model.
+    HubForbidden = "hub_forbidden", 403;
     /// Something was sent too slowly.
     RequestTimeout = "request_timeout", 408;
     /// The object is not in a state that allows this.
@@ -79,6 +81,8 @@ error_codes! {
     StaleIncarnation = "stale_incarnation", 409;
     /// The cursor lies after the newest event.
     CursorInFuture = "cursor_in_future", 409;
+    /// The model's last download failed, or its files are not what they were.
+    ModelUnusable = "model_unusable", 409;
     /// The body is over the limit.
     BodyTooLarge = "body_too_large", 413;
     /// The body is not `application/json`.
@@ -97,6 +101,8 @@ error_codes! {
     UnsupportedOperation = "unsupported_operation", 422;
     /// The prompt does not fit the model's context.
     ContextExceeded = "context_exceeded", 422;
+    /// The model's file is not one that a worker can read.
+    ModelUnreadable = "model_unreadable", 422;
     /// The queue for this is full.
     QueueFull = "queue_full", 429;
     /// Nobody runs the model.
@@ -105,10 +111,18 @@ error_codes! {
     WorkerLost = "worker_lost", 502;
     /// The hive does not answer.
     HiveUnreachable = "hive_unreachable", 502;
+    /// The model hub does not answer, or broke off.
+    HubUnreachable = "hub_unreachable", 502;
+    /// The model hub says what cannot be true, so nothing it says is used.
+    HubDishonest = "hub_dishonest", 502;
+    /// What was fetched is not what the hub's listing says; it was removed.
+    WrongBytes = "wrong_bytes", 502;
     /// A worker could not be started.
     SpawnFailed = "spawn_failed", 500;
     /// A fault of ours.
     Internal = "internal", 500;
+    /// There is no room for the model.
+    DiskFull = "disk_full", 507;
     /// Not ready yet, or shutting down.
     Unavailable = "unavailable", 503;
     /// The deadline of the call has passed.
@@ -182,4 +196,28 @@ impl std::error::Error for ApiError {}
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ApiError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_its_word_on_the_wire_and_an_unknown_one_survives() {
+        for (word, code, status) in [
+            ("disk_full", ErrorCode::DiskFull, 507),
+            ("wrong_bytes", ErrorCode::WrongBytes, 502),
+            ("hub_dishonest", ErrorCode::HubDishonest, 502),
+            ("hub_unreachable", ErrorCode::HubUnreachable, 502),
+            ("hub_forbidden", ErrorCode::HubForbidden, 403),
+            ("model_unreadable", ErrorCode::ModelUnreadable, 422),
+            ("model_unusable", ErrorCode::ModelUnusable, 409),
+            ("moon_phase", ErrorCode::Other("moon_phase".to_owned()), 500),
+        ] {
+            let json = format!("\"{word}\"");
+            assert_eq!(serde_json::from_str::<ErrorCode>(&json).unwrap(), code);
+            assert_eq!(serde_json::to_string(&code).unwrap(), json);
+            assert_eq!(code.http_status(), status, "{word}");
+        }
+    }
 }

@@ -104,15 +104,22 @@ string_id! {
 }
 
 string_id! {
-    /// One device of a hive: `GPU-0`, `CPU-0`.
+    /// One device of a hive: `GPU-0`, `CPU-0`, and `GPU-0:1` for an instance of
+    /// a GPU that is divided into several.
     DeviceId,
     "be a device such as `GPU-0` or `CPU-0`",
     |s| {
-        s.split_once('-').is_some_and(|(kind, index)| {
-            matches!(kind, "GPU" | "CPU")
-                && (1..=4).contains(&index.len())
-                && index.chars().all(|c| c.is_ascii_digit())
-        })
+        let is_number = |it: &str| {
+            (1..=4).contains(&it.len()) && it.chars().all(|c| c.is_ascii_digit())
+        };
+        match s.split_once('-') {
+            Some(("CPU", index)) => is_number(index),
+            Some(("GPU", index)) => match index.split_once(':') {
+                Some((index, instance)) => is_number(index) && is_number(instance),
+                None => is_number(index),
+            },
+            _ => false,
+        }
     }
 }
 
@@ -213,15 +220,21 @@ impl DeviceId {
         Self(format!("GPU-{index}"))
     }
 
+    /// An instance of the `index`th GPU.
+    pub fn gpu_instance(index: u32, instance: u32) -> Self {
+        Self(format!("GPU-{index}:{instance}"))
+    }
+
     /// The processor.
     pub fn cpu() -> Self {
         Self("CPU-0".to_owned())
     }
 
-    /// Its number among the devices of its kind.
+    /// Its number among the devices of its kind; of an instance, its GPU's.
     pub fn index(&self) -> usize {
         // The shape was checked when the id was parsed.
-        self.0.rsplit('-').next().and_then(|index| index.parse().ok()).unwrap_or_default()
+        let digits = self.0.split(['-', ':']).nth(1);
+        digits.and_then(|index| index.parse().ok()).unwrap_or_default()
     }
 
     /// Whether this is a processor rather than a GPU.
@@ -282,8 +295,12 @@ mod tests {
 
     #[test]
     fn a_device_is_a_kind_and_an_index() {
-        assert!("GPU-0".parse::<DeviceId>().is_ok());
-        for bad in ["gpu0", "GPU", "GPU-", "TPU-0", "GPU-x", "GPU-00000"] {
+        assert_eq!("GPU-12".parse::<DeviceId>().unwrap().index(), 12);
+        assert_eq!("GPU-3:1".parse::<DeviceId>().unwrap().index(), 3);
+        assert_eq!("GPU-3:1".parse::<DeviceId>(), Ok(DeviceId::gpu_instance(3, 1)));
+        for bad in
+            ["gpu0", "GPU", "GPU-", "TPU-0", "GPU-x", "GPU-00000", "CPU-0:1", "GPU-0:", "GPU-0:1:2"]
+        {
             assert!(bad.parse::<DeviceId>().is_err(), "{bad}");
         }
     }

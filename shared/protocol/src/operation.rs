@@ -130,8 +130,7 @@ pub enum Operation {
 impl Operation {
     /// Reads and checks the body of `POST /v1/jobs`.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let value = fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?;
-        let (name, fields) = normalise(value)?;
+        let (name, fields) = read_form(body)?;
         if let Some(operation) = QueenOperation::from_fields(&name, fields.clone()) {
             return operation?.checked().map(Self::Queen);
         }
@@ -217,18 +216,20 @@ impl QueenOperation {
 
 impl HiveOperation {
     /// As [`Operation::parse`], on a hive: a queen's operation is refused by
-    /// name.
+    /// name, whatever its fields, because mending them here would be in vain.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        match Operation::parse(body)? {
-            Operation::Hive(operation) => Ok(operation),
-            Operation::Queen(operation) => Err(ApiError::new(
+        let (name, fields) = read_form(body)?;
+        match Self::from_fields(&name, fields) {
+            Some(operation) => operation,
+            None if QueenOperation::NAMES.contains(&name.as_str()) => Err(ApiError::new(
                 ErrorCode::NotAHiveOperation,
-                format!("`{}` is carried out by the queen, not by a hive", operation.name()),
+                format!("`{name}` is carried out by the queen, not by a hive"),
             )
             .with_hint(format!(
                 "POST it to the queen, by default http://{}",
                 crate::routes::QUEEN_ADDRESS
             ))),
+            None => Err(unknown_operation(&name)),
         }
     }
 
@@ -265,6 +266,11 @@ impl HiveOperation {
     }
 }
 
+/// The name and the fields of a body in any of the documented forms.
+fn read_form(body: &[u8]) -> Result<(String, Map<String, Value>), ApiError> {
+    normalise(fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?)
+}
+
 const EXAMPLE: &str = r#"send one operation, such as {"operation":"status"}"#;
 
 /// Exactly one of `prompt` and `messages`, and something in it.
@@ -274,7 +280,8 @@ fn check_prompt(has_prompt: bool, messages: Option<&[Message]>) -> Result<(), Ap
         (false, None) => Err(ApiError::new(
             ErrorCode::MissingField,
             "`infer` needs the field `prompt` or the field `messages`",
-        )),
+        )
+        .with_hint(r#"such as "prompt":"Once upon a time""#)),
         (true, Some(_)) => invalid("`prompt` and `messages` exclude each other; send one of them"),
         (false, Some([])) => invalid("field `messages` must hold at least one message"),
         _ => Ok(()),
@@ -505,12 +512,27 @@ pub struct WorkerSpawn {
         skip_serializing_if = "Option::is_none"
     )]
     pub context_length: Option<u32>,
+    /// How many threads on a processor; absent: its share of the free cores.
+    #[serde(
+        default,
+        deserialize_with = "bounds::threads",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub threads: Option<u32>,
 }
 
 impl WorkerSpawn {
     /// Run `model` on `hive_id`, everything else as documented.
     pub fn new(hive_id: HiveId, model: ModelRef) -> Self {
-        Self { hive_id, model, device: None, worker: None, slots: None, context_length: None }
+        Self {
+            hive_id,
+            model,
+            device: None,
+            worker: None,
+            slots: None,
+            context_length: None,
+            threads: None,
+        }
     }
 }
 

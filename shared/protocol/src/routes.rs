@@ -53,6 +53,20 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// Where to resume a stream.
 pub const LAST_EVENT_ID_HEADER: &str = "last-event-id";
 
+/// Who has a documented path, for whoever sent it to another daemon.
+pub fn owner(path: &str) -> Option<&'static str> {
+    let is_below = |of: &str| path.strip_prefix(of).is_some_and(|it| it.starts_with('/'));
+    match path {
+        CAPABILITIES => Some("a hive does"),
+        WORKER_HEARTBEAT | HIVE_HEARTBEAT => Some("the queen does"),
+        JOBS | EVENTS | STATUS => Some("the queen does, and every hive"),
+        INFERENCE => Some("a worker does; ask the queen for `infer`"),
+        _ if is_below(INFERENCE) => Some("a worker does"),
+        _ if is_below(JOBS) || is_below("/v1/workers") => Some("the queen does, and every hive"),
+        _ => None,
+    }
+}
+
 /// One job.
 pub fn job(id: &JobId) -> String {
     format!("{JOBS}/{id}")

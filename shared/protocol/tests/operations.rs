@@ -113,6 +113,25 @@ fn a_wrong_value_names_its_field_and_its_range() {
 }
 
 #[test]
+fn who_leaves_a_field_out_or_gets_it_wrong_is_shown_a_right_one() {
+    for (name, fields, hint) in [
+        ("worker_get", json!({}), r#"such as "worker_id":"wk-3f9a""#),
+        ("worker_get", json!({"id": 7}), r#"such as "id":"wk-3f9a""#),
+        ("model_get", json!({}), r#"such as "id":"demo""#),
+        ("worker_spawn", json!({"model": "demo", "slots": 65}), r#"such as "slots":2"#),
+        ("worker_spawn", json!({"model": "demo", "worker": "cudda"}), "did you mean `cuda`?"),
+        (
+            "infer",
+            json!({"model": "demo", "messages": [{"role": 7}]}),
+            r#"such as "messages":[{"role":"user","content":"Hello"}]"#,
+        ),
+    ] {
+        let error = parse(&with(fields, "operation", json!(name))).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some(hint), "{name}: {error}");
+    }
+}
+
+#[test]
 fn infer_takes_a_prompt_or_messages_but_not_both_and_not_neither() {
     let messages = json!([{"role": "user", "content": "Hello"}]);
     let chat = json!({"operation": "infer", "model": "demo", "messages": messages});
@@ -151,10 +170,13 @@ fn a_body_without_an_operation_is_a_bad_request_that_shows_one() {
 
 #[test]
 fn a_hive_refuses_the_queens_operations_by_name() {
-    let body = with(minimal("infer"), "operation", json!("infer")).to_string();
-    let error = HiveOperation::parse(body.as_bytes()).unwrap_err();
-    assert_eq!(error.code, ErrorCode::NotAHiveOperation);
-    assert!(error.message.contains("`infer`"), "{error}");
+    // Whatever its fields: to mend them here would be in vain.
+    for fields in [minimal("infer"), json!({}), json!({"prompt": 7})] {
+        let body = with(fields, "operation", json!("infer")).to_string();
+        let error = HiveOperation::parse(body.as_bytes()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::NotAHiveOperation);
+        assert!(error.message.contains("`infer`"), "{error}");
+    }
 }
 
 #[test]

@@ -88,8 +88,28 @@ pub struct Checked {
     pub parameters: u64,
     /// How many bytes they take in the file.
     pub weight_bytes: u64,
-    /// The type that most of those bytes are stored as, such as `Q4_K`.
-    pub dominant_type: &'static str,
+    /// How many tensors they are in.
+    pub tensors: u64,
+    bytes_of_type: [u64; TENSOR_TYPES.len()],
+}
+
+impl Checked {
+    /// The type that most of the weights are stored as, such as `Q4_K`.
+    pub fn dominant_type(&self) -> &'static str {
+        let of_type = TENSOR_TYPES.iter().zip(self.bytes_of_type);
+        of_type.max_by_key(|(_, bytes)| *bytes).map_or("F32", |(kind, _)| kind.name)
+    }
+
+    /// Takes another part of the same model in.
+    pub fn add(&mut self, part: &Self) -> Result<(), CheckError> {
+        self.parameters = self.parameters.saturating_add(part.parameters);
+        self.weight_bytes = self.weight_bytes.saturating_add(part.weight_bytes);
+        for (all, bytes) in self.bytes_of_type.iter_mut().zip(part.bytes_of_type) {
+            *all = all.saturating_add(bytes);
+        }
+        self.tensors += part.tensors;
+        within("the number of tensors", self.tensors, TENSORS_MAX)
+    }
 }
 
 /// A way of storing weights: blocks of `block` elements in `bytes` bytes.
@@ -140,7 +160,8 @@ pub fn check(reader: impl Read, file_bytes: u64) -> Result<Checked, CheckError> 
         header.tensor(index, alignment, &mut census)?;
     }
     let data_start = header.position.div_ceil(alignment).saturating_mul(alignment);
-    if data_start.saturating_add(census.data_end) > file_bytes {
+    // The first part of a split model may hold none, and end with its header.
+    if tensors > 0 && data_start.saturating_add(census.data_end) > file_bytes {
         return Err(header.truncated("the weights"));
     }
     census.finish(file_bytes - header.position)
@@ -168,11 +189,11 @@ impl Census {
                 expected: "no more than the file holds: tensors overlap",
             });
         }
-        let dominant = TENSOR_TYPES.iter().zip(self.bytes_of_type).max_by_key(|(_, bytes)| *bytes);
         Ok(Checked {
             parameters: self.parameters,
             weight_bytes: self.weight_bytes,
-            dominant_type: dominant.map_or("F32", |(kind, _)| kind.name),
+            tensors: self.names.len() as u64,
+            bytes_of_type: self.bytes_of_type,
         })
     }
 }
@@ -454,7 +475,7 @@ mod tests {
     fn a_whole_model_file_passes_and_is_counted() {
         let file = testing::model("llama").bytes();
         let found = checked(&file).unwrap();
-        assert_eq!(found.dominant_type, "Q8_0");
+        assert_eq!(found.dominant_type(), "Q8_0");
         assert!(found.parameters > 10_000 && found.weight_bytes < file.len() as u64, "{found:?}");
     }
 

@@ -1,21 +1,16 @@
 //! How many processor threads a worker takes.
 //!
-//! The matrix code runs on two pools, rayon's and candle's own, and both read
-//! their size from the environment when they first wake. Workers that share a
-//! machine must share its cores: two workers with two threads each on two
-//! cores are six times slower than with one each, because the pools spin.
+//! Workers that share a machine must share its cores: two workers with two
+//! threads each on two cores are six times slower than with one each, because
+//! the engine's pools spin.
 //!
-//! A process cannot change its own environment safely once it has threads, so
-//! [`ensure`] starts the program anew in place when the environment does not
-//! say what is wanted. Whoever launches a worker spares it that by passing
-//! [`environment`] along.
+//! The pools read their size from the environment. A hive says it there; for
+//! whoever starts a worker by hand, [`ensure`] starts the program anew in place
+//! when the environment does not say what is wanted.
 
 use std::{io, num::NonZeroUsize};
 
-/// Read by candle's pool first.
-const CANDLE: &str = "CANDLE_NUM_THREADS";
-/// Read by rayon's pool, and by candle's as a fallback.
-const RAYON: &str = "RAYON_NUM_THREADS";
+use config::threads::{CANDLE, RAYON, environment};
 
 /// Below this a model's matrices are so small that handing them to a second
 /// thread costs more than it gains.
@@ -33,11 +28,6 @@ pub enum ThreadsError {
         #[source]
         source: io::Error,
     },
-}
-
-/// The variables a launcher sets so that a worker takes `threads`.
-pub fn environment(threads: NonZeroUsize) -> [(&'static str, String); 2] {
-    [(CANDLE, threads.to_string()), (RAYON, threads.to_string())]
 }
 
 /// How many threads suit a model of `file_bytes` when `cores` may be used.
@@ -93,11 +83,5 @@ mod tests {
         let four = NonZeroUsize::new(4).unwrap();
         assert_eq!(recommended(3 << 20, four).get(), 1);
         assert_eq!(recommended(700 << 20, four), four);
-    }
-
-    #[test]
-    fn both_pools_are_told() {
-        let four = NonZeroUsize::new(4).unwrap();
-        assert_eq!(environment(four).map(|(_, value)| value), ["4", "4"]);
     }
 }

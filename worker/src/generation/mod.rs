@@ -32,6 +32,7 @@ use std::{
 use protocol::{ApiError, ErrorCode, RequestId, deadline::Deadline, inference::Sampling};
 use tokio::sync::watch;
 
+pub(crate) use self::rate::WINDOW as RATE_WINDOW;
 use self::{
     driver::Driver,
     rate::TokenRate,
@@ -103,8 +104,9 @@ pub struct Status {
     pub slots_busy: usize,
     /// How many requests wait for a slot.
     pub waiting: usize,
-    /// Tokens per second over the last seconds, all slots together.
-    pub tokens_per_second: f64,
+    /// Tokens per second over the last two seconds, all slots together; none
+    /// when there were none.
+    pub tokens_per_second: Option<f64>,
     /// Tokens since the start.
     pub tokens_generated: u64,
     /// How long the current step has been running; an engine that hangs shows

@@ -1,16 +1,21 @@
-//! How many tokens a second there were lately.
+//! How many tokens a second there are now.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-const BUCKET: Duration = Duration::from_secs(1);
-const BUCKETS: usize = 10;
+/// What counts as now. Who has said nothing for so long says nothing.
+pub(crate) const WINDOW: Duration = Duration::from_secs(2);
+const BUCKET: Duration = Duration::from_millis(250);
+/// A stream that has just begun is measured over this at least, so that its
+/// first token is not a thousand a second.
+const SPAN_MIN: Duration = Duration::from_secs(1);
 
-/// Counts tokens in buckets of a second and forgets the old ones.
+/// Counts tokens in buckets and forgets the old ones.
 #[derive(Debug, Default)]
 pub(super) struct TokenRate {
+    /// When each began, and its tokens.
     buckets: VecDeque<(Instant, u64)>,
     total: u64,
 }
@@ -22,14 +27,11 @@ impl TokenRate {
             return;
         }
         self.total += tokens;
+        let age = |start: Instant| now.saturating_duration_since(start);
+        self.buckets.retain(|(start, _)| age(*start) < WINDOW);
         match self.buckets.back_mut() {
-            Some((start, count)) if now.saturating_duration_since(*start) < BUCKET => {
-                *count += tokens;
-            }
+            Some((start, count)) if age(*start) < BUCKET => *count += tokens,
             _ => self.buckets.push_back((now, tokens)),
-        }
-        if self.buckets.len() > BUCKETS {
-            self.buckets.pop_front();
         }
     }
 
@@ -38,16 +40,14 @@ impl TokenRate {
         self.total
     }
 
-    /// Tokens per second over the last seconds; 0 after a silence.
-    pub(super) fn per_second(&self, now: Instant) -> f64 {
-        const WINDOW: Duration = Duration::from_secs(10);
+    /// Tokens per second within the window; `None` when none came in it.
+    pub(super) fn per_second(&self, now: Instant) -> Option<f64> {
         let age = |start: Instant| now.saturating_duration_since(start);
         let mut recent = self.buckets.iter().filter(|(start, _)| age(*start) < WINDOW).peekable();
-        let Some((oldest, _)) = recent.peek() else { return 0.0 };
-        let seconds = age(*oldest).max(BUCKET).as_secs_f64();
+        let (oldest, _) = recent.peek()?;
+        let seconds = age(*oldest).max(SPAN_MIN).as_secs_f64();
         let count: u64 = recent.map(|(_, count)| count).sum();
-        let count = count as f64;
-        count / seconds
+        Some(count as f64 / seconds)
     }
 }
 
@@ -55,18 +55,36 @@ impl TokenRate {
 mod tests {
     use super::*;
 
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
     #[test]
-    fn a_steady_stream_has_its_rate_and_a_silence_none() {
+    fn a_steady_stream_has_its_rate_and_two_seconds_after_its_last_token_none() {
         let start = Instant::now();
         let mut rate = TokenRate::default();
-        assert_eq!(rate.per_second(start), 0.0);
+        assert_eq!(rate.per_second(start), None);
         for tenth in 0..300 {
-            rate.add(4, start + Duration::from_millis(100 * tenth));
+            rate.add(4, start + MS(100 * tenth));
         }
-        let now = start + Duration::from_secs(30);
-        let measured = rate.per_second(now);
-        assert!((36.0..=44.0).contains(&measured), "{measured}");
-        assert_eq!(rate.per_second(now + Duration::from_secs(20)), 0.0);
+        let last = start + MS(29_900);
+        for soon in [0, 100, 500] {
+            let measured = rate.per_second(last + MS(soon)).unwrap();
+            assert!((28.0..=46.0).contains(&measured), "{soon} ms later: {measured}");
+        }
+        assert_eq!(rate.per_second(last + WINDOW), None);
         assert_eq!(rate.total(), 1200);
+    }
+
+    #[test]
+    fn the_first_token_is_one_a_second_and_a_slow_stream_keeps_its_rate() {
+        let start = Instant::now();
+        let mut rate = TokenRate::default();
+        rate.add(1, start);
+        assert_eq!(rate.per_second(start), Some(1.0));
+        for second in 1..20 {
+            rate.add(1, start + MS(1000 * second));
+        }
+        let measured = rate.per_second(start + MS(19_500)).unwrap();
+        assert!((0.6..=2.0).contains(&measured), "{measured}");
+        assert!(rate.buckets.len() <= 9);
     }
 }

@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use config::BaseUrl;
@@ -40,6 +41,7 @@ pub(crate) struct Fetch {
     pub(crate) cache_dir: PathBuf,
     pub(crate) revision: Revision,
     pub(crate) chunk_bytes: usize,
+    pub(crate) silence_max: Duration,
     pub(crate) wanted: Wanted,
     /// How much of the file is here.
     pub(crate) done: Arc<AtomicU64>,
@@ -83,7 +85,7 @@ pub(crate) async fn fetch(fetch: Fetch, stop: CancellationToken) -> Outcome {
 }
 
 async fn attempt(fetch: &Fetch) -> Outcome {
-    let hub = match Hub::new(fetch.endpoint.clone(), fetch.token.clone()) {
+    let hub = match Hub::new(fetch.endpoint.clone(), fetch.token.clone(), fetch.silence_max) {
         Ok(hub) => hub,
         Err(error) => return Outcome::Failed(Problem { error, may_pass: false }),
     };
@@ -132,7 +134,7 @@ fn explain(error: &HubError, wanted: &Wanted) -> Problem {
         },
         HubError::RequestError(_) => Problem {
             error: ApiError::new(
-                ErrorCode::Other("hub_unreachable".to_owned()),
+                ErrorCode::HubUnreachable,
                 format!("the transfer of {} broke off", wanted.name),
             )
             .with_hint("what is here is kept; download it again to go on"),
@@ -147,11 +149,10 @@ fn explain(error: &HubError, wanted: &Wanted) -> Problem {
 
 /// There is no room for `what`.
 pub(crate) fn disk_full(what: &str) -> ApiError {
-    ApiError::new(
-        ErrorCode::Other("disk_full".to_owned()),
-        format!("the disk is full; {what} is only partly here"),
-    )
-    .with_hint("make room, or let HF_HUB_CACHE name another disk; then download it again to go on")
+    ApiError::new(ErrorCode::DiskFull, format!("the disk is full; {what} is only partly here"))
+        .with_hint(
+            "make room, or let HF_HUB_CACHE name another disk; then download it again to go on",
+        )
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Outcome {

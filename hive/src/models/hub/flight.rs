@@ -24,6 +24,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    config::Silence,
     fetch::{Fetch, Outcome, disk_full, fetch},
     gate::{Problem, Wanted},
     meter::Meter,
@@ -103,6 +104,7 @@ pub(crate) struct Order {
     pub(crate) cache: HubCache,
     pub(crate) revision: Revision,
     pub(crate) chunk_bytes: usize,
+    pub(crate) silence: Silence,
     pub(crate) wanted: Vec<Wanted>,
 }
 
@@ -161,7 +163,7 @@ impl One<'_> {
                 self.quarantine().await;
                 Err(Stopped::Failed(
                     ApiError::new(
-                        ErrorCode::Other("wrong_bytes".to_owned()),
+                        ErrorCode::WrongBytes,
                         format!("what came for {name} is not what the hub's listing says (sha256)"),
                     )
                     .with_hint("it was removed; download it again, and suspect a proxy in between"),
@@ -179,19 +181,17 @@ impl One<'_> {
         self.order.cache.committed(repo, sha256, *bytes)
     }
 
-    /// The rest of the file, and a twentieth of it for everybody else.
     fn check_room(&self) -> Result<(), Stopped> {
-        let left = self.wanted.bytes - self.committed();
-        let needed = left + self.wanted.bytes / 20;
+        let Wanted { name, bytes, .. } = self.wanted;
+        let needed = room_needed(*bytes, self.committed());
         match verify::free_bytes(self.order.cache.root()) {
             Some(free) if free < needed => {
-                let error = disk_full(&self.wanted.name);
-                let message = format!(
-                    "{} needs {needed} bytes of disk and {free} are free in {}",
-                    self.wanted.name,
-                    self.order.cache.root().display()
-                );
-                Err(Stopped::Failed(ApiError { message, ..error }))
+                const MIB: u64 = 1024 * 1024;
+                let (needed, free) = (needed.div_ceil(MIB), free / MIB);
+                let folder = self.order.cache.root().display();
+                let message =
+                    format!("{name} needs {needed} MiB of disk; {folder} has {free} MiB free");
+                Err(Stopped::Failed(ApiError { message, ..disk_full(name) }))
             }
             _ => Ok(()),
         }
@@ -252,13 +252,19 @@ impl One<'_> {
                 cache_dir: self.order.cache.root().to_owned(),
                 revision: self.order.revision.clone(),
                 chunk_bytes: self.order.chunk_bytes,
+                silence_max: self.order.silence.cut_after,
                 wanted: self.wanted.clone(),
                 done: Arc::clone(&done),
             },
             self.flight.stop.clone(),
         );
         tokio::pin!(attempt);
-        let mut meter = Meter::new(self.before + here, self.total, Instant::now());
+        let mut meter = Meter::new(
+            self.before + here,
+            self.total,
+            self.order.silence.told_after,
+            Instant::now(),
+        );
         self.show(&meter);
         loop {
             tokio::select! {
@@ -313,11 +319,17 @@ impl One<'_> {
     }
 }
 
+/// What has to be free for a file of `bytes` bytes of which some are here: the
+/// rest of it, and a twentieth of it for everybody else.
+fn room_needed(bytes: u64, here: u64) -> u64 {
+    bytes.saturating_sub(here).saturating_add(bytes / 20)
+}
+
 /// A full disk is written down as the model's fault until somebody tries
 /// again; the rest only leaves it unfinished.
 fn of_kind(error: ApiError) -> Stopped {
-    match error.code.as_str() {
-        "disk_full" | "hub_dishonest" => Stopped::Failed(error),
+    match error.code {
+        ErrorCode::DiskFull | ErrorCode::HubDishonest => Stopped::Failed(error),
         _ => Stopped::Cut(error),
     }
 }
@@ -325,4 +337,17 @@ fn of_kind(error: ApiError) -> Stopped {
 fn locked(name: &str) -> ApiError {
     ApiError::new(ErrorCode::Conflict, format!("another process still fetches {name}"))
         .with_hint("download it again once that has ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_file_and_a_twentieth_must_be_free() {
+        assert_eq!(room_needed(1000, 0), 1050);
+        assert_eq!(room_needed(1000, 400), 650);
+        assert_eq!(room_needed(1000, 1000), 50, "others need room as well");
+        assert_eq!(room_needed(u64::MAX, 0), u64::MAX);
+    }
 }

@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use config::Nonce;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use protocol::{ApiError, ErrorCode};
 use tokio::net::TcpListener;
 
@@ -82,18 +82,22 @@ impl Gate {
         }
     }
 
-    async fn fetch(&self, range: (u64, u64)) -> Result<Response, Problem> {
+    async fn fetch(self: &Arc<Self>, range: (u64, u64)) -> Result<Response, Problem> {
         let (first, last) = range;
         let Wanted { repo, commit, name, .. } = &self.wanted;
         let asked = format!("bytes={first}-{last}");
         let resolved = self.hub.resolve(repo, commit, name, Some(&asked)).await;
         let resolved = resolved.map_err(|error| {
-            let may_pass = error.code.as_str() == "hub_unreachable";
+            let may_pass = error.code == ErrorCode::HubUnreachable;
             Problem { error, may_pass }
         })?;
         let skip = check(&self.wanted, range, &resolved)?;
         let length = last - first + 1;
-        let body = exactly(resolved.response.bytes_stream(), skip, length);
+        let gate = Arc::clone(self);
+        let body =
+            exactly(resolved.response.bytes_stream(), skip, length).inspect_err(move |error| {
+                gate.fail(gate.hub.broke_off(&gate.wanted.name, error), true)
+            });
         Response::builder()
             .status(StatusCode::PARTIAL_CONTENT)
             .header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", self.wanted.bytes))
@@ -108,6 +112,13 @@ impl Gate {
 async fn pass(State(gate): State<Arc<Gate>>, request: Request) -> Response {
     if request.method() != Method::GET || !request.uri().path().starts_with(&gate.secret) {
         return StatusCode::NOT_FOUND.into_response();
+    }
+    // hf-hub is given no token; one that it found by itself is not ours to
+    // pass on, and it must not get used to sending any.
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let message = "hf-hub has shown a token, which it must not have".to_owned();
+        gate.fail(ApiError::new(ErrorCode::Internal, message), false);
+        return StatusCode::FORBIDDEN.into_response();
     }
     let asked = request.headers().get(header::RANGE).and_then(|it| it.to_str().ok());
     let Some(range) = asked.and_then(|asked| parse_range(asked, gate.wanted.bytes)) else {
@@ -171,13 +182,13 @@ fn check(wanted: &Wanted, range: (u64, u64), resolved: &Resolved) -> Result<u64,
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => {
             Err(fatal(ApiError::new(
-                ErrorCode::Other("hub_forbidden".to_owned()),
+                ErrorCode::HubForbidden,
                 format!("the hub lists {name} and then answers {status}"),
             )))
         }
         status => Err(Problem {
             error: ApiError::new(
-                ErrorCode::Other("hub_unreachable".to_owned()),
+                ErrorCode::HubUnreachable,
                 format!("the hub answers {status} for {name}"),
             )
             .with_hint("what is here is kept; download it again later"),

@@ -25,8 +25,6 @@ use serde::Deserialize;
 use super::config::PUBLIC;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A peer that is silent for this long is taken for gone.
-pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 const LISTING_BYTES_MAX: usize = 32 * 1024 * 1024;
 const FILES_MAX: usize = 50_000;
@@ -41,6 +39,7 @@ pub(crate) struct Hub {
     origin: Url,
     client: Client,
     token: Option<SecretString>,
+    silence_max: Duration,
 }
 
 /// A repository at one commit.
@@ -80,7 +79,12 @@ struct Lfs {
 }
 
 impl Hub {
-    pub(crate) fn new(endpoint: BaseUrl, token: Option<SecretString>) -> Result<Self, ApiError> {
+    /// One that is silent for `silence_max` is taken for gone.
+    pub(crate) fn new(
+        endpoint: BaseUrl,
+        token: Option<SecretString>,
+        silence_max: Duration,
+    ) -> Result<Self, ApiError> {
         let internal = |error: &dyn std::fmt::Display| {
             ApiError::new(ErrorCode::Internal, format!("cannot speak to the hub: {error}"))
         };
@@ -88,7 +92,7 @@ impl Hub {
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(STALL_TIMEOUT)
+            .read_timeout(silence_max)
             .user_agent(concat!("rbee/", env!("CARGO_PKG_VERSION")));
         let client = if endpoint.as_str() == PUBLIC {
             client.dns_resolver(Arc::new(OutsideOnly))
@@ -96,7 +100,18 @@ impl Hub {
             client
         };
         let client = client.build().map_err(|error| internal(&error))?;
-        Ok(Self { endpoint, origin, client, token })
+        Ok(Self { endpoint, origin, client, token, silence_max })
+    }
+
+    /// Why bytes that were on their way came to an end.
+    pub(crate) fn broke_off(&self, name: &str, error: &reqwest::Error) -> ApiError {
+        let message = if error.is_timeout() {
+            format!("the hub sent nothing of {name} for {:?}", self.silence_max)
+        } else {
+            format!("the transfer of {name} broke off")
+        };
+        ApiError::new(ErrorCode::HubUnreachable, message)
+            .with_hint("what is here is kept; download it again to go on")
     }
 
     /// What `repo` holds at `revision`.
@@ -204,10 +219,13 @@ impl Hub {
                     ErrorCode::ModelNotFound,
                     format!("{endpoint} shows {repo} only with a token, or has no such repository"),
                 )
-                .with_hint("check its name; a token goes into the file of HF_TOKEN_PATH, mode 0600")
+                .with_hint(
+                    "check its name; a token goes into a file of mode 0600 that `hf_token_file` \
+                     under [hive] names, or HF_TOKEN_PATH",
+                )
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiError::new(
-                ErrorCode::Other("hub_forbidden".to_owned()),
+                ErrorCode::HubForbidden,
                 format!("{endpoint} does not let this token read {repo}"),
             )
             .with_hint(format!("accept its terms at {endpoint}/{repo}, or use another token")),
@@ -300,16 +318,13 @@ async fn body(mut response: Response) -> Result<Vec<u8>, ApiError> {
 }
 
 fn unreachable(endpoint: &BaseUrl, cause: &str) -> ApiError {
-    ApiError::new(
-        ErrorCode::Other("hub_unreachable".to_owned()),
-        format!("the hub {endpoint} cannot be used: {cause}"),
-    )
-    .with_hint("check the network of the hive's machine; HF_ENDPOINT names another hub")
+    ApiError::new(ErrorCode::HubUnreachable, format!("the hub {endpoint} cannot be used: {cause}"))
+        .with_hint("check the network of the hive's machine; HF_ENDPOINT names another hub")
 }
 
 /// The hub says what cannot be true.
 pub(crate) fn dishonest(message: String) -> ApiError {
-    ApiError::new(ErrorCode::Other("hub_dishonest".to_owned()), message)
+    ApiError::new(ErrorCode::HubDishonest, message)
 }
 
 /// Names of the public hub never lead into our own network.

@@ -9,8 +9,6 @@ use protocol::job::Progress;
 
 /// The rate is the mean over this.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Silence for this long is worth saying.
-const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// Samples closer together than this are one.
 const RESOLUTION: Duration = Duration::from_millis(100);
 
@@ -22,12 +20,14 @@ pub(crate) struct Meter {
     /// When how much was there; the first one is older than the window.
     samples: VecDeque<(Instant, u64)>,
     moved_at: Instant,
+    /// Silence for this long is worth saying.
+    told_after: Duration,
 }
 
 impl Meter {
     /// `done` bytes were here before.
-    pub(crate) fn new(done: u64, total: u64, now: Instant) -> Self {
-        Self { total, done, samples: VecDeque::from([(now, done)]), moved_at: now }
+    pub(crate) fn new(done: u64, total: u64, told_after: Duration, now: Instant) -> Self {
+        Self { total, done, samples: VecDeque::from([(now, done)]), moved_at: now, told_after }
     }
 
     /// So much is here now. Less than before means that some of it has to be
@@ -56,7 +56,7 @@ impl Meter {
     /// How long nothing has come, once that is worth saying.
     pub(crate) fn stalled(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.moved_at);
-        (silence >= STALLED_AFTER && self.done < self.total).then_some(silence)
+        (silence >= self.told_after && self.done < self.total).then_some(silence)
     }
 
     pub(crate) fn progress(&self, now: Instant) -> Progress {
@@ -67,7 +67,7 @@ impl Meter {
             total: Some(self.total),
             unit: "bytes".to_owned(),
             rate,
-            eta_s: rate.map(|rate| left as f64 / rate),
+            eta_s: rate.filter(|_| left > 0).map(|rate| left as f64 / rate),
         }
     }
 
@@ -83,6 +83,8 @@ impl Meter {
 mod tests {
     use super::*;
 
+    const TOLD_AFTER: Duration = Duration::from_secs(10);
+
     fn ms(began: Instant, ms: u64) -> Instant {
         began + Duration::from_millis(ms)
     }
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn the_rate_is_the_mean_of_the_last_ten_seconds() {
         let began = Instant::now();
-        let mut meter = Meter::new(0, 100_000, began);
+        let mut meter = Meter::new(0, 100_000, TOLD_AFTER, began);
         for second in 1..=20 {
             meter.at(second * 1000, ms(began, second * 1000));
         }
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn what_was_there_before_is_done_and_no_part_of_the_rate() {
         let began = Instant::now();
-        let mut meter = Meter::new(90, 100, began);
+        let mut meter = Meter::new(90, 100, TOLD_AFTER, began);
         assert_eq!(meter.progress(began).rate, None);
         meter.at(95, ms(began, 1000));
         let progress = meter.progress(ms(began, 1000));
@@ -116,7 +118,7 @@ mod tests {
     #[test]
     fn silence_is_said_after_ten_seconds_and_not_at_the_end() {
         let began = Instant::now();
-        let mut meter = Meter::new(0, 100, began);
+        let mut meter = Meter::new(0, 100, TOLD_AFTER, began);
         meter.at(50, ms(began, 1000));
         meter.at(50, ms(began, 5000));
         assert_eq!(meter.stalled(ms(began, 10_900)), None);
@@ -125,12 +127,13 @@ mod tests {
         assert!(progress.rate.is_none_or(|rate| rate < 2.0), "{progress:?}");
         meter.at(100, ms(began, 31_000));
         assert_eq!(meter.stalled(ms(began, 99_000)), None);
+        assert_eq!(meter.progress(ms(began, 31_000)).eta_s, None, "nothing is to come");
     }
 
     #[test]
     fn what_has_to_be_fetched_again_never_gives_a_negative_rate() {
         let began = Instant::now();
-        let mut meter = Meter::new(0, 100, began);
+        let mut meter = Meter::new(0, 100, TOLD_AFTER, began);
         meter.at(80, ms(began, 1000));
         meter.at(40, ms(began, 2000));
         meter.at(50, ms(began, 3000));

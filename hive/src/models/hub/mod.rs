@@ -20,7 +20,7 @@ mod verify;
 
 use protocol::{ApiError, ErrorCode};
 
-pub use self::config::HubConfig;
+pub use self::config::{HubConfig, Silence, TokenFile};
 pub(crate) use self::{
     flight::{Flight, Follower, Order, Stopped, fly},
     gate::Wanted,

@@ -16,6 +16,7 @@ impl WorkerEntry {
         if !self.has_process() || !self.is_ours(health.worker.as_ref()) {
             return self.unanswered(now);
         }
+        let had_served = self.has_served;
         match health.status.as_str() {
             "loading" => self.loads(&health, now),
             "ready" | "ok" => self.serves(health.worker.as_ref(), now),
@@ -25,7 +26,8 @@ impl WorkerEntry {
         if let Some(details) = health.worker {
             self.take(details);
         }
-        vec![]
+        // From now on it is started again, by the next hive as well.
+        if self.has_served == had_served { vec![] } else { vec![Effect::Remember] }
     }
 
     /// Another program, or another life of this one, may have the port.

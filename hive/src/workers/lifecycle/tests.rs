@@ -4,29 +4,41 @@ use protocol::{fleet::WorkerHealth, job::Progress};
 use super::*;
 use crate::workers::launcher::tests::{launcher, spec};
 
+pub(in crate::workers) const POLICY: RestartPolicy =
+    RestartPolicy { delay_first: Duration::from_secs(1), tries_max: 5 };
+
 /// A worker, the clock it lives by, and what was asked for on the way.
-struct Life {
-    entry: WorkerEntry,
-    now: Instant,
-    effects: Vec<Effect>,
+pub(super) struct Life {
+    pub(super) entry: WorkerEntry,
+    pub(super) now: Instant,
+    pub(super) effects: Vec<Effect>,
+    /// Why there is no room for its next life, while there is none.
+    pub(super) no_room: Option<&'static str>,
 }
 
 impl Life {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let record = launcher(std::path::Path::new("/r")).record(&spec());
-        let (entry, effects) = WorkerEntry::new(record, 100_000_000);
-        Self { entry, now: Instant::now(), effects }
+        let (entry, effects) = WorkerEntry::new(record, 100_000_000, POLICY);
+        Self { entry, now: Instant::now(), effects, no_room: None }
     }
 
-    fn with(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+    pub(super) fn with(mut self, events: impl IntoIterator<Item = Event>) -> Self {
         for event in events {
             self.take(event);
         }
         self
     }
 
-    fn take(&mut self, event: Event) -> Vec<Effect> {
-        let effects = self.entry.handle(self.of_this_life(event), self.now, 0.5);
+    pub(super) fn take(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = self.entry.handle(self.of_this_life(event), self.now, 0.5);
+        if effects == [Effect::AskForRoom] {
+            let answer = match self.no_room {
+                None => Event::Admitted { at: AT },
+                Some(reason) => Event::NoRoom { at: AT, reason: reason.to_owned() },
+            };
+            effects = self.entry.handle(answer, self.now, 0.5);
+        }
         self.effects.extend(&effects);
         effects
     }
@@ -42,28 +54,28 @@ impl Life {
         event
     }
 
-    fn after(mut self, seconds: u64) -> Self {
+    pub(super) fn after(mut self, seconds: u64) -> Self {
         self.now += Duration::from_secs(seconds);
         self
     }
 
-    fn state(&self) -> WorkerState {
+    pub(super) fn state(&self) -> WorkerState {
         self.entry.record().state
     }
 
-    fn asked_for(&self, effect: Effect) -> usize {
+    pub(super) fn asked_for(&self, effect: Effect) -> usize {
         self.effects.iter().filter(|it| **it == effect).count()
     }
 }
 
-const AT: Timestamp = Timestamp::UNIX_EPOCH;
+pub(super) const AT: Timestamp = Timestamp::UNIX_EPOCH;
 const MIB: u64 = 1024 * 1024;
 
-fn tick() -> Event {
-    Event::Tick { at: AT }
+pub(super) fn tick() -> Event {
+    Event::Tick
 }
 
-fn launched() -> Event {
+pub(super) fn launched() -> Event {
     Event::Launched { pid: 4711 }
 }
 
@@ -71,12 +83,12 @@ fn launch_failed() -> Event {
     Event::LaunchFailed { at: AT, reason: "cannot start it".to_owned() }
 }
 
-fn exited(code: Option<i32>, signal: Option<i32>) -> Event {
+pub(super) fn exited(code: Option<i32>, signal: Option<i32>) -> Event {
     let reason = "was seen to end".to_owned();
     Event::Exited(ExitRecord { at: AT, code, signal, reason, log_tail: vec![] })
 }
 
-fn leave() -> Event {
+pub(super) fn leave() -> Event {
     Event::Leave { may_drain: true }
 }
 
@@ -112,7 +124,7 @@ fn loading(done: u64) -> Event {
     health("loading", Some(done), 0)
 }
 
-fn ready(busy: u32) -> Event {
+pub(super) fn ready(busy: u32) -> Event {
     health("ready", None, busy)
 }
 
@@ -247,19 +259,6 @@ fn a_process_that_does_not_end_is_shown_and_killed_again_when_asked() {
 }
 
 #[test]
-fn an_adopted_worker_is_held_and_never_launched() {
-    let record = launcher(std::path::Path::new("/r")).record(&spec());
-    let now = Instant::now();
-    let (mut entry, effects) = WorkerEntry::adopted(record, 0, 42, now);
-    assert_eq!(effects, [Effect::Publish, Effect::Adopt]);
-    let _ = entry.handle(launched(), now, 0.5);
-    assert_eq!(entry.record().pid, Some(42));
-    let mut life = Life { entry, now, effects };
-    let _ = life.take(ready(0));
-    assert_eq!(life.state(), WorkerState::Ready);
-}
-
-#[test]
 fn a_worker_that_served_and_was_killed_comes_back_as_another_life() {
     let mut life = Life::new().with([launched(), ready(1)]);
     assert_eq!(life.take(exited(None, Some(9))), [Effect::Publish, Effect::Remember]);
@@ -312,19 +311,38 @@ fn a_worker_that_waits_to_be_started_is_forgotten_at_once_when_it_is_deleted() {
 }
 
 #[test]
-fn what_a_former_hive_was_about_to_start_is_started() {
-    let spec = crate::workers::Spec { restarts: 2, incarnation: 3, is_waiting: true, ..spec() };
-    let record = launcher(std::path::Path::new("/r")).record(&spec);
-    let now = Instant::now();
-    let (entry, effects) = WorkerEntry::resumed(record, 0, now);
-    assert_eq!(
-        (entry.record().state, &*effects),
-        (WorkerState::BackingOff, &[Effect::Publish][..])
-    );
-    let mut life = Life { entry, now, effects };
-    assert_eq!(life.take(tick()), [Effect::Publish, Effect::Launch]);
-    let record = life.entry.record();
-    assert_eq!((record.incarnation, record.restarts), (4, Some(3)));
+fn a_worker_without_room_waits_on_and_says_why_until_it_is_given_up() {
+    let mut life = Life::new().with([launched(), ready(0), exited(None, Some(9))]);
+    life.no_room = Some("demo needs 3 GiB, 1 GiB free on CPU-0");
+    life = life.after(1).with([tick()]);
+    let record = life.entry.record().clone();
+    assert_eq!((record.state, record.incarnation), (WorkerState::BackingOff, 1));
+    assert_eq!(record.retry_at, Some(AT + Duration::from_secs(2)));
+    let exit = record.last_exit.unwrap();
+    let said = "was seen to end; not started again: demo needs 3 GiB, 1 GiB free on CPU-0";
+    assert_eq!((exit.reason.as_str(), exit.signal), (said, Some(9)));
+
+    let (entry, now) = (life.entry.clone(), life.now);
+    let mut back = Life { entry, now, effects: vec![], no_room: None }.after(2);
+    assert_eq!(back.take(tick()), [Effect::Publish, Effect::Launch]);
+    assert_eq!(back.entry.record().last_exit.as_ref().unwrap().reason, "was seen to end");
+
+    for _ in 0..4 {
+        life = life.after(60).with([tick()]);
+    }
+    assert_eq!((life.state(), life.asked_for(Effect::Launch)), (WorkerState::Failed, 1));
+    assert_eq!(life.entry.record().last_exit.as_ref().unwrap().reason, said);
+    assert_eq!(life.after(60).take(tick()), []);
+}
+
+#[test]
+fn room_that_is_granted_too_early_or_too_late_starts_nothing() {
+    let admitted = || Event::Admitted { at: AT };
+    let mut life = Life::new().with([admitted(), launched(), admitted(), ready(0), admitted()]);
+    let _ = life.take(exited(None, Some(9)));
+    assert_eq!(life.take(admitted()), [], "its wait is not over");
+    assert_eq!(life.take(leave()), [Effect::Publish, Effect::Forget]);
+    assert_eq!(life.after(60).take(admitted()), []);
 }
 
 #[test]
@@ -346,6 +364,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(exited(Some(0), None)),
         Just(exited(None, Some(9))),
         Just(stop_failed()),
+        Just(Event::Admitted { at: AT }),
+        Just(Event::NoRoom { at: AT, reason: "no room".to_owned() }),
         Just(leave()),
         Just(leave_at_once()),
         Just(tick()),
@@ -360,7 +380,7 @@ fn may_follow(before: WorkerState, after: WorkerState) -> bool {
         (Loading, after) => !matches!(after, Starting | Stopped),
         (Ready | Busy, after) => !matches!(after, Starting | Loading),
         (Draining, after) => matches!(after, Stopped | Failed),
-        (BackingOff, after) => matches!(after, Starting | Stopped),
+        (BackingOff, after) => matches!(after, Starting | Stopped | Failed),
         // A worker that was given up is still on its way out when it is
         // asked to leave; what has ended stays ended.
         (Stopped | Failed, _) => false,
@@ -382,7 +402,9 @@ impl Machine {
             | Event::Answered(_)
             | Event::Unanswered
             | Event::StopFailed { .. } => self.has_process,
-            Event::Leave { .. } | Event::Tick { .. } => true,
+            Event::Admitted { .. } | Event::NoRoom { .. } | Event::Leave { .. } | Event::Tick => {
+                true
+            }
         }
     }
 

@@ -27,6 +27,7 @@ fn the_example_file_says_the_defaults() {
         .collect();
     let config = Config::parse(&example, &uncommented).unwrap();
     assert!(config.queen.token_file.is_some() && config.hive.token_file.is_some());
+    assert!(config.hive.hf_token_file.is_some());
     assert!(config.keeper.queen_url.is_some() && config.keeper.theme.is_some());
     assert_eq!(config.keeper.fps, Some(30));
     assert_eq!(config.hives.len(), 1);
@@ -57,6 +58,8 @@ fn what_the_file_says_replaces_the_default_and_nothing_else() {
         "[queen]\naddress = \"127.0.0.1:0\"\nqueue_limit = 1_000\ndrain_seconds = 0\n\
          retention_hours = 48\n\
          [hive]\nworker_drain_seconds = 3\nworker_ports_first = 9_400\n\
+         worker_restart_delay_ms = 50\nworker_restarts_max = 0\nworker_threads = 2\n\
+         hf_token_file = \"hf\"\n\
          [keeper]\nqueen_url = \"http://[::1]:8500/\"\n\
          [hives.box-1]\nurl = \"https://box-1.lan:9000\"\n[hives.box-2]\n",
     )
@@ -68,11 +71,14 @@ fn what_the_file_says_replaces_the_default_and_nothing_else() {
     assert_eq!(config.queen.retention_jobs, QueenConfig::default().retention_jobs);
     assert_eq!(config.hive.worker_drain, Duration::from_secs(3));
     assert_eq!(config.hive.worker_ports_first, 9400);
+    assert_eq!(config.hive.worker_restart_delay, Duration::from_millis(50));
+    assert_eq!((config.hive.worker_restarts_max, config.hive.worker_threads), (0, Some(2)));
+    assert_eq!(config.hive.hf_token_file.as_deref(), Some(Path::new("/etc/rbee/hf")));
     assert_eq!(config.keeper.queen_url.unwrap().as_str(), "http://[::1]:8500");
     let reached: Vec<_> = config.hives.values().map(|hive| hive.reach.to_string()).collect();
     assert_eq!(reached, ["https://box-1.lan:9000", "ssh://box-2"]);
     let lines: Vec<_> = config.hives.values().map(|hive| hive.origin.line).collect();
-    assert_eq!(lines, [11, 13]);
+    assert_eq!(lines, [15, 17]);
 }
 
 #[test]
@@ -84,7 +90,8 @@ fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_one() {
     assert_eq!(
         refusal("[hive]\nbanana = 1\n"),
         "/etc/rbee/config.toml:2: unknown key `banana` in [hive]; known are `address`, \
-         `token_file`, `worker_ports_first`, `worker_drain_seconds`"
+         `token_file`, `worker_ports_first`, `worker_drain_seconds`, \
+         `worker_restart_delay_ms`, `worker_restarts_max`, `worker_threads`, `hf_token_file`"
     );
     assert_eq!(
         refusal("[hives.box]\nulr = \"http://a\"\n"),

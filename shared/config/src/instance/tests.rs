@@ -159,7 +159,10 @@ fn a_pid_used_again_by_a_stranger_another_boot_and_a_zombie_are_stale() {
     ] {
         write_record(&dir, &stale).unwrap();
         assert_eq!(find(&dir).unwrap(), Found::Stale(stale));
-        let error = Instance::acquire(&dir, "queen-rbee", Nonce::fresh()).unwrap_err();
+        // Nobody will say more, however long it is waited for.
+        let patience = Duration::from_millis(20);
+        let second = Instance::acquire_within(patience, &dir, "queen-rbee", Nonce::fresh());
+        let error = second.unwrap_err();
         assert!(matches!(error, InstanceError::Held { record: None, .. }), "{error}");
     }
 }
@@ -187,14 +190,30 @@ fn the_directory_comes_back_although_a_child_inherited_the_moment() {
 }
 
 #[test]
-fn a_file_that_is_no_record_is_named_and_does_not_hold() {
+fn a_file_that_is_no_record_names_nobody_and_does_not_hold() {
     let (_temp, dir) = data_dir();
     assert_eq!(find(&dir).unwrap(), Found::Absent);
     create_private_dir(&dir).unwrap();
+    let whole = {
+        let instance = Instance::acquire(&dir, "queen-rbee", Nonce::fresh()).unwrap();
+        serde_json::to_string(instance.record()).unwrap()
+    };
+    for damaged in ["", "{", "\0\0\0\0", "[]", &whole[..whole.len() / 2]] {
+        fs::write(record_path(&dir), damaged).unwrap();
+        assert_eq!(find(&dir).unwrap(), Found::Absent, "{damaged:?}");
+        let instance = Instance::acquire(&dir, "queen-rbee", Nonce::fresh()).unwrap();
+        assert_eq!(find(&dir).unwrap(), Found::Running(instance.record().clone()), "{damaged:?}");
+    }
+}
+
+#[test]
+fn a_record_that_is_damaged_while_its_daemon_runs_is_named() {
+    let (_temp, dir) = data_dir();
+    let _instance = Instance::acquire(&dir, "queen-rbee", Nonce::fresh()).unwrap();
     fs::write(record_path(&dir), "{").unwrap();
     let error = find(&dir).unwrap_err().to_string();
     assert!(error.contains("record.json"), "{error}");
-    Instance::acquire(&dir, "queen-rbee", Nonce::fresh()).unwrap();
+    assert!(error.contains("runs"), "{error}");
 }
 
 #[test]

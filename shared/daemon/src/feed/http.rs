@@ -81,7 +81,7 @@ fn read_filter(query: &HashMap<String, String>) -> Result<Filter, ApiError> {
         match name.as_str() {
             "tokens" => filter.tokens = read_tokens(value)?,
             "narration" => filter.narration = read_level(value)?,
-            _ => return Err(crate::jobs::unknown_parameter(name, "tokens, narration")),
+            _ => return Err(crate::refusal::unknown_parameter(name, "tokens, narration")),
         }
     }
     Ok(filter)

@@ -23,6 +23,7 @@ use crate::{
     Refusal,
     body::{deadline, read_json, text},
     metrics::{Held, SSE_READERS},
+    refusal,
     sse::{self, Dialect},
 };
 
@@ -97,7 +98,7 @@ async fn list<E: Execute>(
         match name.as_str() {
             "state" => state = Some(read_state(value)?),
             "limit" => limit = read_limit(value)?,
-            _ => return Err(unknown_parameter(name, "state, limit").into()),
+            _ => return Err(refusal::unknown_parameter(name, "state, limit").into()),
         }
     }
     Ok(Json(JobList { jobs: routes.jobs.list(state, limit).await? }))
@@ -119,15 +120,11 @@ fn read_limit(value: &str) -> Result<u32, ApiError> {
     })
 }
 
-/// A query parameter that means nothing here.
-pub(crate) fn unknown_parameter(name: &str, known: &str) -> ApiError {
-    let name: String = name.chars().take(40).collect();
-    ApiError::new(ErrorCode::UnknownField, format!("unknown parameter {name:?}"))
-        .with_hint(format!("known: {known}"))
-}
-
 fn job_id(id: &str) -> Result<JobId, ApiError> {
-    id.parse().map_err(|error| ApiError::new(ErrorCode::JobNotFound, format!("the job {error}")))
+    id.parse().map_err(|error| {
+        ApiError::new(ErrorCode::JobNotFound, format!("the job {error}"))
+            .with_hint("GET /v1/jobs lists the jobs that are kept")
+    })
 }
 
 async fn show<E: Execute>(
@@ -163,7 +160,7 @@ async fn follow<E: Execute>(
                 let message = "parameter `format` must be `json` or `text`";
                 return Err(Refusal::new(ErrorCode::InvalidField, message));
             }
-            _ => return Err(unknown_parameter(name, "after, format").into()),
+            _ => return Err(refusal::unknown_parameter(name, "after, format").into()),
         }
     }
     let after = after.map_or(Ok(0), read_cursor)?;

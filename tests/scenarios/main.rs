@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod cli;
@@ -37,3 +39,5 @@ mod queue;
 mod readers;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod watch;

@@ -5,5 +5,7 @@
 
 pub mod cli;
 pub mod local;
+pub mod news;
+pub mod recording;
 pub mod text;
 pub mod tui;

@@ -61,15 +61,25 @@ impl Cluster {
 
     /// The same with more in its environment.
     pub async fn keeper_with(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Output> {
-        let mut command = tokio::process::Command::from(self.keeper_command(args));
-        command.envs(env.iter().copied()).kill_on_drop(true);
-        let output = tokio::time::timeout(PATIENCE, command.output()).await;
-        let output = output.with_context(|| format!("rbee-keeper {args:?} does not end"))??;
-        Ok(Output {
-            stdout: String::from_utf8(output.stdout)?,
-            stderr: String::from_utf8(output.stderr)?,
-            code: output.status.code(),
-        })
+        let mut command = self.keeper_command(args);
+        command.envs(env.iter().copied());
+        ended(command).await
+    }
+
+    /// The same without `--no-tui`, as a shell asks for completions.
+    pub async fn keeper_bare(&self, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<Output> {
+        let mut command = self.command("rbee-keeper");
+        command.args(args).envs(env.iter().copied()).stdin(Stdio::null());
+        ended(command).await
+    }
+
+    /// Runs `rbee-keeper --no-tui …` with `input` as its standard input.
+    pub async fn keeper_reading(&self, args: &[&str], input: &str) -> anyhow::Result<Output> {
+        let file = self.paths().data_dir.join("stdin");
+        std::fs::write(&file, input)?;
+        let mut command = self.keeper_command(args);
+        command.stdin(std::fs::File::open(&file)?);
+        ended(command).await
     }
 
     /// Starts `rbee-keeper --no-tui …` and lets it run.
@@ -90,7 +100,24 @@ impl Cluster {
     }
 }
 
+async fn ended(command: std::process::Command) -> anyhow::Result<Output> {
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let output = output.with_context(|| format!("{command:?} does not end"))??;
+    Ok(Output {
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8(output.stderr)?,
+        code: output.status.code(),
+    })
+}
+
 impl Following {
+    /// Its process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// Reads stdout until it holds `text`.
     pub async fn until_it_says(&mut self, text: &str) -> anyhow::Result<()> {
         let read = tokio::time::timeout(PATIENCE, async {

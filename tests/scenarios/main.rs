@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod cli;
@@ -39,3 +41,5 @@ mod readers;
 mod ssh;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod watch;

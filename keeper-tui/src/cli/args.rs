@@ -6,7 +6,7 @@
 
 use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, builder::FalseyValueParser};
 use config::{BaseUrl, SshTarget};
 use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
@@ -18,10 +18,13 @@ use protocol::{
 };
 
 use super::{
+    completions::{self, Shell},
     exit::{Exit, Failure},
     output::Format,
     terminal::ColorChoice,
+    wait::{Condition, Target},
 };
+use crate::recording::Speed;
 
 /// Run language models on your own machines, from one terminal.
 #[derive(Debug, Parser)]
@@ -29,7 +32,8 @@ use super::{
     name = "rbee-keeper",
     version,
     long_about = "Run language models on your own machines, from one terminal.\n\n\
-        Without a command: the dashboard on a terminal, and `status` anywhere else.\n\
+        Without a command: the dashboard on a terminal, and `status` anywhere else. \
+        With --no-tui and a pipe or a file as standard input: the commands in it, one a line.\n\
         stdout is the answer; stderr is narration, progress and warnings.",
     after_help = "Exit codes: rbee-keeper help exit-codes"
 )]
@@ -76,6 +80,16 @@ pub struct Options {
     /// Print the job's id at once and do not follow it
     #[arg(long, global = true)]
     pub detach: bool,
+    /// Refuse everything that would change something
+    #[arg(long, global = true, env = "RBEE_READ_ONLY", value_parser = FalseyValueParser::new())]
+    pub read_only: bool,
+    /// Never the dashboard and no tables: what is and what changes, line by
+    /// line, for screen readers
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// With commands from standard input: go on after one that fails
+    #[arg(long, global = true)]
+    pub keep_going: bool,
 }
 
 /// `--on-interrupt`.
@@ -94,7 +108,13 @@ pub enum Command {
     /// Generate text with a model
     Infer(Box<InferArgs>),
     /// The whole fleet at a glance
-    Status,
+    Status {
+        /// Go on with everything that changes, until Ctrl-C
+        #[arg(long, short)]
+        watch: bool,
+    },
+    /// Wait until something is so
+    Wait(WaitArgs),
     /// The daemon that decides: start, stop, look
     #[command(subcommand, arg_required_else_help = true)]
     Queen(Queen),
@@ -113,6 +133,28 @@ pub enum Command {
     /// The files that you write: where, whether they are right, the first ones
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
+    /// Run the commands on standard input, one a line, as a shell quotes them
+    #[command(visible_alias = "-")]
+    Batch,
+    /// Keep what the fleet does in a file, until Ctrl-C
+    Record(RecordArgs),
+    /// Play such a file, in the dashboard or line by line
+    Replay(ReplayArgs),
+    /// What a shell needs to complete commands and the fleet's names
+    #[command(after_help = "bash:  echo 'source <(rbee-keeper completions bash)' >> ~/.bashrc\n\
+        zsh:   echo 'source <(rbee-keeper completions zsh)' >> ~/.zshrc\n\
+        fish:  rbee-keeper completions fish > ~/.config/fish/completions/rbee-keeper.fish")]
+    Completions {
+        /// Which shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// The manual: its first page, or all pages as files
+    Man {
+        /// Where the files go
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
     /// What the exit codes mean
     #[command(name = "exit-codes", about = "What the exit codes mean", long_about = exit_codes(), help_template = "{about}")]
     ExitCodes,
@@ -260,7 +302,7 @@ impl FromStr for Machine {
 #[derive(Debug, Args)]
 pub struct Alias {
     /// The machine
-    #[arg(value_name = "ALIAS", default_value = "localhost")]
+    #[arg(value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub alias: HiveId,
 }
 
@@ -272,19 +314,19 @@ pub enum Worker {
     /// All workers
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a worker
     Get {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
     },
     /// What a worker has written
     Logs {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
         /// Go on as it writes more, until Ctrl-C
         #[arg(short, long)]
@@ -296,10 +338,10 @@ pub enum Worker {
     /// Stop a worker and forget it
     Delete {
         /// The worker
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::workers())]
         id: WorkerId,
         /// The worker's id once more, which answers the question
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = completions::workers())]
         confirm: Option<WorkerId>,
     },
 }
@@ -308,13 +350,13 @@ pub enum Worker {
 #[derive(Debug, Args)]
 pub struct SpawnArgs {
     /// What to run: `demo`, `org/repo`, `org/repo:Q4_K_M`, or a GGUF file on the hive
-    #[arg(long, short, value_name = "MODEL")]
+    #[arg(long, short, value_name = "MODEL", add = completions::models())]
     pub model: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub hive: HiveId,
     /// On which device: `GPU-0`, `CPU-0`, or an index [default: the best that fits]
-    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector)]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector, add = completions::devices())]
     pub device: Option<DeviceSelector>,
     /// With which engine [default: the device's]
     #[arg(long = "worker", value_name = "ENGINE", value_enum)]
@@ -347,10 +389,10 @@ pub enum Model {
     /// Fetch a model from the Hugging Face hub
     Download {
         /// What to fetch: `org/repo`, `org/repo:Q4_K_M`, or `org/repo:file.gguf`
-        #[arg(value_name = "MODEL")]
+        #[arg(value_name = "MODEL", add = completions::models())]
         model: ModelRef,
         /// To which machine
-        #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+        #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
         hive: HiveId,
         /// Which branch, tag or commit [default: main]
         #[arg(long, value_name = "REVISION")]
@@ -359,7 +401,7 @@ pub enum Model {
     /// All models
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a model
@@ -370,16 +412,16 @@ pub enum Model {
         #[command(flatten)]
         model: ModelOn,
         /// The model's name once more, which answers the question
-        #[arg(long, value_name = "MODEL")]
+        #[arg(long, value_name = "MODEL", add = completions::models())]
         confirm: Option<ModelRef>,
     },
     /// Where a model would fit, before anything is loaded
     Plan {
         /// Which model
-        #[arg(value_name = "MODEL")]
+        #[arg(value_name = "MODEL", add = completions::models())]
         model: ModelRef,
         /// Only on this machine
-        #[arg(long, value_name = "ALIAS")]
+        #[arg(long, value_name = "ALIAS", add = completions::hives())]
         hive: Option<HiveId>,
         /// How many requests at once
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -394,10 +436,10 @@ pub enum Model {
 #[derive(Debug, Args)]
 pub struct ModelOn {
     /// The model
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", add = completions::models())]
     pub id: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost")]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
     pub hive: HiveId,
 }
 
@@ -408,16 +450,16 @@ pub struct InferArgs {
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
     /// With which model
-    #[arg(long, short, value_name = "MODEL", default_value = "demo")]
+    #[arg(long, short, value_name = "MODEL", default_value = "demo", add = completions::models())]
     pub model: ModelRef,
     /// Only on this machine
-    #[arg(long, value_name = "ALIAS")]
+    #[arg(long, value_name = "ALIAS", add = completions::hives())]
     pub hive: Option<HiveId>,
     /// Only by this worker
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = completions::workers())]
     pub worker_id: Option<WorkerId>,
     /// Only on this device
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", add = completions::devices())]
     pub device: Option<DeviceId>,
     /// How many tokens at most [default: 256]
     #[arg(long, value_name = "N")]
@@ -451,6 +493,45 @@ pub struct InferArgs {
     pub no_stream: bool,
 }
 
+/// `wait`
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// For what: worker/ID, hive/ALIAS, job/ID or model/MODEL
+    #[arg(value_name = "KIND/NAME", add = completions::targets())]
+    pub target: Target,
+    /// Until it is so [default: done for a job, ready for the rest]
+    #[arg(long = "for", value_name = "CONDITION", value_enum)]
+    pub condition: Option<Condition>,
+    /// Where a model is looked for
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
+    pub hive: HiveId,
+}
+
+/// `record`
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// A file that is not there yet
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// End by itself after this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Leave out what is generated
+    #[arg(long)]
+    pub no_tokens: bool,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What `record` has written
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// How many times as fast as it was; 0: all at once
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub speed: Speed,
+}
+
 /// `job …`
 #[derive(Debug, Subcommand)]
 pub enum Job {
@@ -466,19 +547,19 @@ pub enum Job {
     /// What a job has said so far
     Logs {
         /// The job
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::jobs())]
         id: JobId,
     },
     /// Follow a job from its beginning to its end
     Attach {
         /// The job
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", add = completions::jobs())]
         id: JobId,
     },
     /// Cancel jobs
     Cancel {
         /// The jobs
-        #[arg(value_name = "ID", required = true)]
+        #[arg(value_name = "ID", required = true, add = completions::open_jobs())]
         ids: Vec<JobId>,
     },
 }
@@ -494,6 +575,54 @@ pub enum ConfigCommand {
     Check,
     /// Make a config.toml and a hives.conf with comments; what is there stays
     Init,
+}
+
+impl Options {
+    /// What a line of a batch does not say by itself is as it was said for the
+    /// whole batch.
+    #[must_use]
+    pub fn within(self, whole: &Self, says: impl Fn(&str) -> bool) -> Self {
+        let whole = whole.clone();
+        Self {
+            no_tui: true,
+            queen: if says("queen") { self.queen } else { whole.queen },
+            output: if says("output") { self.output } else { whole.output },
+            quiet: self.quiet || whole.quiet,
+            verbose: self.verbose.max(whole.verbose),
+            color: if says("color") { self.color } else { whole.color },
+            yes: self.yes || whole.yes,
+            timeout: if says("timeout") { self.timeout } else { whole.timeout },
+            on_interrupt: if says("on_interrupt") { self.on_interrupt } else { whole.on_interrupt },
+            detach: self.detach || whole.detach,
+            read_only: self.read_only || whole.read_only,
+            plain: self.plain || whole.plain,
+            keep_going: whole.keep_going,
+        }
+    }
+}
+
+impl Command {
+    /// Whether it only looks. Everything else is refused by `--read-only`;
+    /// what a batch holds is judged line by line.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::Infer(_) => false,
+            Self::Queen(queen) => matches!(queen, Queen::Status | Queen::Info),
+            Self::Hive(hive) => matches!(hive, Hive::Status(_) | Hive::List | Hive::Get(_)),
+            Self::Worker(worker) => !matches!(worker, Worker::Spawn(_) | Worker::Delete { .. }),
+            Self::Model(model) => !matches!(model, Model::Download { .. } | Model::Delete { .. }),
+            Self::Job(job) => !matches!(job, Job::Cancel { .. }),
+            Self::Config(config) => !matches!(config, ConfigCommand::Init),
+            Self::Status { .. }
+            | Self::Wait(_)
+            | Self::Batch
+            | Self::Record(_)
+            | Self::Replay(_)
+            | Self::Completions { .. }
+            | Self::Man { .. }
+            | Self::ExitCodes => true,
+        }
+    }
 }
 
 impl From<&SpawnArgs> for WorkerSpawn {
@@ -573,7 +702,8 @@ pub fn attach_command(options: &Options, job: &JobId) -> String {
     command
 }
 
-fn exit_codes() -> String {
+/// Every code with its meaning.
+pub fn exit_codes() -> String {
     let mut table = "Exit codes:\n\n".to_owned();
     for (exit, meaning) in Exit::ALL {
         let _ = writeln!(table, "{:>5}  {meaning}", exit.code());
@@ -621,148 +751,4 @@ fn parse_job_state(text: &str) -> Result<JobState, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-    use protocol::operation::QueenOperation;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Cli, String> {
-        let words = std::iter::once("rbee-keeper").chain(line.split_whitespace());
-        Cli::try_parse_from(words).map_err(|error| error.to_string())
-    }
-
-    fn infer(line: &str) -> Result<Infer, Failure> {
-        let Some(Command::Infer(args)) = parse(line).unwrap().command else {
-            panic!("not an infer: {line}");
-        };
-        match checked(Operation::Queen(args.operation(args.prompt.clone()).into()))? {
-            Operation::Queen(QueenOperation::Infer(infer)) => Ok(*infer),
-            operation => panic!("{operation:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_documented_command_is_understood() {
-        for line in [
-            "",
-            "status",
-            "queen start",
-            "queen stop --keep-hives",
-            "queen status -o json",
-            "queen info",
-            "queen rebuild --with-local-hive --source /src/rbee --restart",
-            "hive start",
-            "hive stop attic",
-            "hive status",
-            "hive refresh attic",
-            "hive list -o wide",
-            "hive get attic",
-            "hive discover",
-            "hive ssh-test ada@gpu-1:2222",
-            "hive install gpu-1 --ssh ada@10.0.0.7 --binary-path /opt/rbee --host-key SHA256:abc",
-            "hive update gpu-1 --allow-downgrade",
-            "hive doctor gpu-1",
-            "hive uninstall gpu-1 --purge --confirm gpu-1",
-            "worker spawn --model demo",
-            "worker spawn --model org/repo:Q4_K_M --hive attic --device GPU-0 --worker cuda --slots 4 --context-length 4096",
-            "worker spawn --model demo --device 0",
-            "worker list --hive attic",
-            "worker get wk-1",
-            "worker delete wk-1 --confirm wk-1",
-            "model download org/repo:Q4_K_M --hive attic --revision v1",
-            "model list --hive attic",
-            "model get org/repo",
-            "model delete org/repo --hive attic --confirm org/repo",
-            "model plan org/repo:Q8_0 --hive attic --slots 4 --context-length 4096",
-            "infer hello -m demo --max-tokens 16 --temperature 0 --seed 7 --stop a --stop b",
-            "infer - --chat --no-stream",
-            "job list --state running --limit 5",
-            "job logs job-1",
-            "job attach job-1 --on-interrupt detach",
-            "job cancel job-1 job-2",
-            "config path",
-            "config check -o json",
-            "config init",
-            "exit-codes",
-            "status --timeout 5s --color never --yes --detach -q -vv --no-tui --queen http://q:8500",
-        ] {
-            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
-        }
-    }
-
-    #[test]
-    fn a_wrong_value_is_refused_with_the_flag_and_the_remedy() {
-        for (line, flag, remedy) in [
-            ("worker spawn --model tinyllama", "--model", "`org/repo`"),
-            ("worker spawn --model demo --device TPU", "--device", "`GPU-0`"),
-            ("hive get -- -oProxyCommand=x", "[ALIAS]", "host alias"),
-            ("hive install -- -oProxyCommand=x", "<MACHINE>", "[user@]host[:port]"),
-            ("hive install box;id", "<MACHINE>", "host name"),
-            ("hive install box --ssh ada@-box", "--ssh", "host name"),
-            ("status --queen localhost", "--queen", "http://127.0.0.1:8500"),
-            ("status --timeout soon", "--timeout", "30s"),
-            ("job list --state gone", "--state", "cancelled"),
-            ("infer x --temperature nan", "--temperature", "0.7"),
-        ] {
-            let error = parse(line).unwrap_err();
-            assert!(error.contains(flag) && error.contains(remedy), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_number_out_of_range_names_its_flag_and_the_range() {
-        let failure = infer("infer x --temperature 3").unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert_eq!(failure.message, "--temperature: must be between 0 and 2, got 3");
-        let failure = infer("infer x --max-tokens 0").unwrap_err();
-        assert!(failure.message.starts_with("--max-tokens: must be"), "{failure:?}");
-    }
-
-    #[test]
-    fn what_is_not_said_is_as_documented() {
-        let infer = infer("infer hello").unwrap();
-        assert_eq!(infer, Infer::new("hello", ModelRef::demo()));
-    }
-
-    #[test]
-    fn a_chat_is_one_message_and_no_prompt() {
-        let infer = infer("infer hello --chat --no-stream").unwrap();
-        assert_eq!(infer.prompt, None);
-        assert!(!infer.stream);
-        assert_eq!(infer.messages.unwrap()[0].content, "hello");
-    }
-
-    #[test]
-    fn durations_have_a_unit_or_are_seconds() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        for bad in ["", "0", "5x", "-1s", "1.5s", "99999999999999999999h"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_command_to_copy_is_quoted_for_the_shell() {
-        assert_eq!(shell_word("job-1"), "job-1");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
-        let cli = parse("status --queen http://q:8500").unwrap();
-        let command = attach_command(&cli.options, &"job-1".parse().unwrap());
-        assert_eq!(command, "rbee-keeper --queen http://q:8500 job attach job-1");
-    }
-
-    #[test]
-    fn help_lists_every_exit_code() {
-        let help = parse("help exit-codes").unwrap_err();
-        for code in ["0  done", "9  for a status", "130  interrupted", "143  terminated"] {
-            assert!(help.contains(code), "{help}");
-        }
-    }
-}
+mod tests;

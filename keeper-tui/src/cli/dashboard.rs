@@ -11,9 +11,10 @@ use tokio::sync::mpsc::Sender;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::{
-    args::{Cli, Options, shell_word},
+    args::{Cli, Command, ReplayArgs, shell_word},
     exit::{Exit, Failure},
     output::Format,
+    record,
     terminal::{self, ColorChoice},
 };
 use crate::{local, tui};
@@ -24,18 +25,17 @@ const LOG_FILES: usize = 7;
 /// Whether `cli` asks for the dashboard on these streams.
 pub fn is_wanted(cli: &Cli) -> bool {
     let terminals = io::stdin().is_terminal() && io::stdout().is_terminal();
-    cli.command.is_none()
+    matches!(cli.command, None | Some(Command::Replay(_)))
         && !cli.options.no_tui
+        && !cli.options.plain
         && cli.options.output == Format::Human
         && terminals
         && !terminal::is_dumb()
 }
 
 /// Runs it until the operator leaves.
-pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit, Failure> {
-    let address = local::queen_address(options.queen.as_ref(), &paths, &config)?;
-    let queen = local::daemon(&address, &config)?;
-    let _log = log_to_file(&paths, options.verbose)?;
+pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failure> {
+    let options = &cli.options;
     let look = tui::Options::from_environment();
     let look = match options.color {
         ColorChoice::Auto => look,
@@ -58,6 +58,14 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
     };
     let look = config.keeper.fps.map_or(look, |fps| look.with_fps(fps));
     let read = paths.config_file().display().to_string();
+    let look = if options.read_only { look.read_only() } else { look };
+    if let Some(Command::Replay(args)) = &cli.command {
+        let _log = log_to_file(&paths, options.verbose)?;
+        return replay(args, look).await;
+    }
+    let address = local::queen_address(options.queen.as_ref(), &paths, &config)?;
+    let queen = local::daemon(&address, &config)?;
+    let _log = log_to_file(&paths, options.verbose)?;
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
         async move {
@@ -73,7 +81,16 @@ pub async fn run(options: &Options, paths: Paths, config: Config) -> Result<Exit
     });
     let dashboard =
         tui::Dashboard { queen, start_queen, options: look, config: read, program, copy_file };
-    match tui::run(dashboard).await {
+    ended(tui::run(dashboard).await)
+}
+
+async fn replay(args: &ReplayArgs, look: tui::Options) -> Result<Exit, Failure> {
+    let recording = record::load(&args.file)?;
+    ended(tui::replay(recording, args.speed, look).await)
+}
+
+fn ended(ended: anyhow::Result<()>) -> Result<Exit, Failure> {
+    match ended {
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Failure::new(Exit::Failed, "dashboard", format!("{error:#}"))),
     }

@@ -17,7 +17,7 @@ use protocol::{
     job::{EndMarker, JobEvent},
     operation::Operation,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
@@ -61,6 +61,33 @@ pub async fn run(cx: &mut Cx, queen: &Daemon, operation: &Operation) -> Outcome<
         return Ok(None);
     }
     follow_attended(cx, queen, job, attention).await.map(Some)
+}
+
+/// The result of an operation that only looks, without a word about its job.
+pub async fn result(queen: &Daemon, operation: &Operation) -> Result<Value, Failure> {
+    let job = queen.submit(operation).await?.job_id;
+    let mut stream = queen.follow(&job, 0);
+    let mut result = Value::Null;
+    while let Some(item) = stream.next_item().await {
+        match item? {
+            JobItem::Event { event, .. } => {
+                if let Some(value) = event.as_result() {
+                    result = value.clone();
+                }
+            }
+            JobItem::End(EndMarker::Done) => return Ok(result),
+            JobItem::End(EndMarker::Cancelled) => {
+                let message = format!("{job} was cancelled");
+                return Err(Failure::new(Exit::Failed, "cancelled", message));
+            }
+            JobItem::End(EndMarker::Error(line)) => return Err(why_failed(queen, &job, line).await),
+        }
+    }
+    Err(without_end(&job))
+}
+
+fn without_end(job: &JobId) -> Failure {
+    Failure::new(Exit::Failed, "internal", format!("the stream of {job} is over without its end"))
 }
 
 /// Follows `job` from its beginning to its end.
@@ -116,11 +143,7 @@ impl Follower<'_> {
                 Step::Item(Some(Ok(JobItem::Event { event, .. }))) => self.event(event)?,
                 Step::Item(Some(Ok(JobItem::End(end)))) => return self.end(end).await,
                 Step::Item(Some(Err(error))) => return Err(self.broken(error).await.into()),
-                Step::Item(None) => {
-                    let job = &self.ended.job;
-                    let message = format!("the stream of {job} is over without its end");
-                    return Err(Failure::new(Exit::Failed, "internal", message).into());
-                }
+                Step::Item(None) => return Err(without_end(&self.ended.job).into()),
             }
         }
     }

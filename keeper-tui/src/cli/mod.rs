@@ -9,7 +9,10 @@
 //! [`Failure`], which is the only thing that is turned into an exit code.
 
 pub mod args;
+pub mod batch;
 pub mod build;
+pub mod changes;
+pub mod completions;
 pub mod config;
 pub mod dashboard;
 pub mod exit;
@@ -18,16 +21,20 @@ pub mod hive;
 pub mod infer;
 pub mod interrupt;
 pub mod job;
+pub mod man;
 pub mod model;
 pub mod notice;
 pub mod output;
 pub mod plan;
 pub mod queen;
 pub mod question;
+pub mod record;
 pub mod render;
 pub mod status;
 pub mod table;
 pub mod terminal;
+pub mod wait;
+pub mod watch;
 pub mod worker;
 
 use std::{
@@ -91,19 +98,21 @@ const DEADLINE_GRACE: Duration = Duration::from_secs(3);
 /// The whole program.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(exit) = completions::answer(&args) {
+        return exit.into();
+    }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return not_understood(&args, &error).into(),
     };
-    let voice = Voice {
-        format: cli.options.output,
-        quiet: cli.options.quiet,
-        verbose: cli.options.verbose > 0,
-    };
-    let mut out = Output::new(voice, terminal::looks(cli.options.color));
+    let mut out = Output::new(voice(&cli.options), terminal::looks(cli.options.color));
+    if let Some(command) = &cli.command
+        && let Err(failure) = permitted(&cli.options, command)
+    {
+        return conclude(&mut out, None, Err(failure.into())).into();
+    }
     // Before the files are read, because they may be what is wrong.
-    if let Some(Command::Config(command)) = cli.command {
-        let outcome = config::config(&mut out, command);
+    if let Some(outcome) = cli.command.as_ref().and_then(|command| by_itself(&mut out, command)) {
         return conclude(&mut out, None, outcome).into();
     }
     let prepared = prepare();
@@ -118,7 +127,7 @@ pub fn main() -> ExitCode {
         }
     }
     let exit = if dashboard::is_wanted(&cli) {
-        let left = runtime.block_on(dashboard::run(&cli.options, paths, config));
+        let left = runtime.block_on(dashboard::run(&cli, paths, config));
         conclude(&mut out, None, left.map_err(Stop::Failed))
     } else {
         runtime.block_on(enter(cli, paths, config, out))
@@ -161,7 +170,11 @@ async fn enter(cli: Cli, paths: Paths, config: Config, mut out: Output) -> Exit 
         job: None,
         queen_is_here: None,
     };
-    let command = command.unwrap_or(Command::Status);
+    let command = command.unwrap_or_else(|| match cx.options.plain {
+        true => Command::Status { watch: true },
+        false if cx.options.no_tui && batch::is_on_stdin() => Command::Batch,
+        false => Command::Status { watch: false },
+    });
     // In a task of its own: a write to a terminal that does not read blocks
     // its thread, and Ctrl-C must end the program all the same.
     let work = tokio::spawn(async move {
@@ -186,18 +199,49 @@ async fn enter(cli: Cli, paths: Paths, config: Config, mut out: Output) -> Exit 
 async fn dispatch(cx: &mut Cx, command: Command) -> Outcome {
     match command {
         Command::Infer(args) => infer::infer(cx, &args).await,
-        Command::Status => status::status(cx).await,
+        Command::Status { watch: false } => status::status(cx).await,
+        Command::Status { watch: true } => watch::watch(cx).await,
+        Command::Wait(args) => wait::wait(cx, &args).await,
         Command::Queen(command) => queen::queen(cx, command).await,
         Command::Hive(command) => hive::hive(cx, command).await,
         Command::Worker(command) => worker::worker(cx, command).await,
         Command::Model(command) => model::model(cx, command).await,
         Command::Job(command) => job::job(cx, command).await,
-        Command::Config(command) => config::config(&mut cx.out, command),
-        Command::ExitCodes => {
-            cx.out.report(None, &exit::report())?;
-            Ok(Exit::Done)
-        }
+        Command::Record(args) => record::record(cx, &args).await,
+        Command::Replay(args) => record::replay(cx, &args).await,
+        // A batch runs commands, which may not be batches again.
+        Command::Batch => Box::pin(batch::batch(cx)).await,
+        command @ (Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::ExitCodes) => by_itself(&mut cx.out, &command).unwrap_or(Ok(Exit::Done)),
     }
+}
+
+/// What needs neither a queen nor her configuration.
+fn by_itself(out: &mut Output, command: &Command) -> Option<Outcome> {
+    Some(match command {
+        Command::Config(command) => config::config(out, *command),
+        Command::Completions { shell } => completions::completions(out, *shell),
+        Command::Man { dir } => man::man(out, dir.as_deref()),
+        Command::ExitCodes => out.report(None, &exit::report()).map(|()| Exit::Done),
+        _ => return None,
+    })
+}
+
+/// What `--read-only` has to say about `command`.
+fn permitted(options: &Options, command: &Command) -> Result<(), Failure> {
+    if !options.read_only || command.only_looks() {
+        return Ok(());
+    }
+    let message = "--read-only: this command would change something";
+    Err(Failure::new(Exit::NotAllowed, "read_only", message)
+        .with_hint("leave --read-only (RBEE_READ_ONLY) away to carry it out"))
+}
+
+fn voice(options: &Options) -> Voice {
+    let Options { output: format, quiet, verbose, .. } = *options;
+    Voice { format, quiet, verbose: verbose > 0 }
 }
 
 /// Carries out `operation` as a job and shows its result.

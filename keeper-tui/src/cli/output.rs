@@ -21,6 +21,7 @@ use protocol::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    changes::Line,
     exit::{Exit, Failure, Outcome, Stop},
     table::{self, Table},
     terminal::{Look, Tone},
@@ -136,6 +137,13 @@ impl Output {
             is_asking: false,
             progress: None,
         }
+    }
+
+    /// From now on otherwise.
+    pub fn speak(&mut self, voice: Voice, (stdout, stderr): (Look, Look)) {
+        self.voice = voice;
+        self.stdout.look = stdout;
+        self.stderr.look = stderr;
     }
 
     /// In which form the answer is wanted.
@@ -273,6 +281,24 @@ impl Output {
             Format::Ndjson => self.event_line("narration", Some(job), event),
             Format::Name | Format::Json => Ok(()),
         }
+    }
+
+    /// A change, as an answer of its own.
+    pub fn change(&mut self, line: &Line) -> Outcome<()> {
+        let look = self.stdout.look;
+        let text = look.paint(line.tone, &shown(&line.text, &look));
+        self.out(&format!("{} {text}\n", look.paint(Tone::Faint, &clock(line.at))))
+    }
+
+    /// An event of the fleet, in `ndjson`.
+    pub fn event(
+        &mut self,
+        kind: &str,
+        job: Option<&JobId>,
+        at: Timestamp,
+        fields: Map<String, Value>,
+    ) -> Outcome<()> {
+        self.line(kind, job, Some(at), fields)
     }
 
     /// A word beside the answer, on stderr in every format.

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
 };
 
-use client::{Daemon, FeedHandle, FeedItem, FeedOptions, JobItem, TokenFilter};
+use client::{Daemon, FeedHandle, FeedOptions, JobItem, TokenFilter};
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{
     JobId, WorkerId,
@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     effect::Effect,
-    message::{FeedNews, JobNews, Message},
+    message::{JobNews, Message},
 };
 
 /// How a queen is launched on this machine. What it sends is shown while the
@@ -33,6 +33,7 @@ pub type StartQueen =
 
 /// Events of a job taken at once when they come faster than they are drawn.
 const EVENTS_AT_ONCE: usize = 256;
+const READ_ONLY: &str = "this dashboard is read-only";
 const LAUNCH_BROKE: &str = "the launch broke off; the keeper's log says where";
 /// Pages of a log that may fail in a row, and how long is waited after the
 /// first; after the second twice as long, and so on.
@@ -50,6 +51,7 @@ pub(crate) struct Link {
     feed: FeedHandle,
     followed: BTreeMap<JobId, AbortHandle>,
     log: Option<AbortHandle>,
+    is_read_only: bool,
     tasks: JoinSet<()>,
 }
 
@@ -59,6 +61,7 @@ impl Link {
         queen: Daemon,
         start_queen: StartQueen,
         copy_file: PathBuf,
+        is_read_only: bool,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let options = FeedOptions { tokens: TokenFilter::None, narration: Some(Level::Info) };
@@ -68,18 +71,35 @@ impl Link {
         let news = messages.clone();
         tasks.spawn(async move {
             while let Some(item) = stream.next_item().await {
-                if news.send(Message::Feed(feed_news(item))).await.is_err() {
+                if news.send(Message::Feed(item.into())).await.is_err() {
                     return;
                 }
             }
         });
         let followed = BTreeMap::new();
-        Self { queen, start_queen, copy_file, messages, feed, followed, log: None, tasks }
+        Self {
+            queen,
+            start_queen,
+            copy_file,
+            messages,
+            feed,
+            followed,
+            log: None,
+            is_read_only,
+            tasks,
+        }
     }
 
     /// Does it. What concerns the terminal is not for the link.
     pub(crate) fn execute(&mut self, effect: Effect) {
         while self.tasks.try_join_next().is_some() {}
+        if self.is_read_only
+            && let Some(refusal) = refusal(&effect, READ_ONLY)
+        {
+            let messages = self.messages.clone();
+            self.tasks.spawn(async move { drop(messages.send(refusal).await) });
+            return;
+        }
         match effect {
             Effect::Follow { job, after } => self.follow(job, after),
             Effect::Unfollow(job) => {
@@ -283,14 +303,34 @@ async fn read_log(queen: Daemon, worker: WorkerId, messages: mpsc::Sender<Messag
     }
 }
 
-fn feed_news(item: FeedItem) -> FeedNews {
-    match item {
-        FeedItem::Connected => FeedNews::Connected,
-        FeedItem::Event(event) => FeedNews::Event(Box::new(event)),
-        FeedItem::Disconnected { error, attempt, retry_in } => {
-            FeedNews::Disconnected { cause: error.one_line(), attempt, retry_in }
+/// The answer to whatever would change something; `None` if it only looks.
+pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
+    match effect {
+        Effect::Submit { ticket, .. } => {
+            Some(Message::Submitted { ticket: *ticket, result: Err(why.to_owned()) })
         }
-        FeedItem::Undecodable { name, error } => FeedNews::Undecodable { name, error },
+        Effect::Cancel(job) => {
+            Some(Message::Cancelled { job: job.clone(), result: Err(why.to_owned()) })
+        }
+        Effect::Act { ticket, .. } => {
+            Some(Message::Acted { ticket: *ticket, result: Err(why.to_owned()) })
+        }
+        Effect::StopQueen => Some(Message::QueenStopping(Err(why.to_owned()))),
+        Effect::StartQueen => Some(Message::StartEnded(Err(why.to_owned()))),
+        Effect::Follow { .. }
+        | Effect::Unfollow(_)
+        | Effect::ReadModels
+        | Effect::ReadBuild
+        | Effect::Measure
+        | Effect::ReadLog(_)
+        | Effect::LeaveLog
+        | Effect::Copy(_)
+        | Effect::CopyToFile(_)
+        | Effect::Page(_)
+        | Effect::Retry
+        | Effect::Redraw
+        | Effect::Suspend
+        | Effect::Quit => None,
     }
 }
 

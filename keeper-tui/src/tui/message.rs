@@ -6,11 +6,13 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 use protocol::{
     JobId, WorkerId,
-    fleet::{BuildInfo, FeedEvent},
+    fleet::BuildInfo,
     job::{EndMarker, JobEvent},
     logs::LogLine,
     model::ModelRecord,
 };
+
+pub(crate) use crate::news::FeedNews;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -82,31 +84,8 @@ pub(crate) enum Message {
     StartLine(String),
     /// The launch is over.
     StartEnded(Result<(), String>),
-}
-
-/// One piece of news of the feed.
-#[derive(Debug, Clone)]
-pub(crate) enum FeedNews {
-    /// The queen answers; what she knows follows.
-    Connected,
-    /// Something changed.
-    Event(Box<FeedEvent>),
-    /// The connection is gone, or could not be made.
-    Disconnected {
-        /// One sentence.
-        cause: String,
-        /// How many attempts in a row have failed.
-        attempt: u32,
-        /// How long until the next.
-        retry_in: Duration,
-    },
-    /// The queen said something that is not understood.
-    Undecodable {
-        /// What it was called.
-        name: String,
-        /// What is wrong with it.
-        error: String,
-    },
+    /// The recording that is played has come to its end.
+    RecordingEnded,
 }
 
 /// One piece of news of a job's stream.

@@ -11,14 +11,17 @@
 //! tick: with nothing to show, nothing runs.
 
 mod actions;
+mod clock;
 mod effect;
 #[cfg(test)]
 mod fixture;
 mod keymap;
 mod link;
 mod message;
+mod offscreen;
 mod options;
 mod pager;
+mod replay;
 mod screen;
 mod signals;
 mod state;
@@ -27,7 +30,7 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, path::PathBuf, task::Poll, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, task::Poll, time::Duration};
 
 use anyhow::Context as _;
 use crossterm::{
@@ -36,22 +39,24 @@ use crossterm::{
 };
 use futures::StreamExt;
 use jiff::tz::TimeZone;
-use protocol::Timestamp;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 
 use self::{
+    clock::Clock,
     effect::Effect,
     link::Link,
     message::Message,
+    replay::Replay,
     screen::{Screen, Writer},
     signals::{Asked, Signals},
-    state::{Model, Now},
+    state::{Model, Source},
     terminal::Guard,
 };
-pub use self::{link::StartQueen, options::Options};
+pub use self::{link::StartQueen, offscreen::Offscreen, options::Options};
+use crate::recording::{self, Recording, Speed};
 
 /// What a dashboard needs to run.
 pub struct Dashboard {
@@ -85,7 +90,69 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    terminal::DASHBOARD.scope((), show(dashboard)).await
+    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
+    let address = address(queen.base_url());
+    let (sender, news) = mpsc::channel(NEWS);
+    let link = Link::start(queen, start_queen, copy_file, options.read_only, sender);
+    let source = Feeding {
+        address,
+        source: Source::Queen,
+        clock: Clock::World { began: Instant::now() },
+        link: Partner::Queen(Box::new(link)),
+        news,
+        program,
+        config: Some(config),
+    };
+    terminal::DASHBOARD.scope((), show(source, options)).await
+}
+
+/// The same with a recording in the place of the queen.
+pub async fn replay(recording: Recording, speed: Speed, options: Options) -> anyhow::Result<()> {
+    let recording = Arc::new(recording);
+    let clock = recording::Clock::start(&recording, speed);
+    let (sender, news) = mpsc::channel(NEWS);
+    let is_cut_off = recording.is_cut_off;
+    let source = Feeding {
+        address: address(&recording.header.queen),
+        source: Source::Recording { is_cut_off },
+        clock: Clock::Recording(Arc::clone(&recording), clock),
+        link: Partner::Recording(Replay::start(recording, clock, sender)),
+        news,
+        program: "rbee-keeper".to_owned(),
+        config: None,
+    };
+    terminal::DASHBOARD.scope((), show(source, options)).await
+}
+
+fn address(url: &str) -> String {
+    url.trim_start_matches("http://").to_owned()
+}
+
+/// Who speaks to the dashboard, and what time it is there.
+struct Feeding {
+    address: String,
+    source: Source,
+    clock: Clock,
+    link: Partner,
+    news: mpsc::Receiver<Message>,
+    /// How command lines begin that reach the same queen.
+    program: String,
+    config: Option<String>,
+}
+
+/// Who is asked to do things.
+enum Partner {
+    Queen(Box<Link>),
+    Recording(Replay),
+}
+
+impl Partner {
+    fn execute(&mut self, effect: Effect) {
+        match self {
+            Self::Queen(link) => link.execute(effect),
+            Self::Recording(replay) => replay.execute(effect),
+        }
+    }
 }
 
 /// What comes of a message.
@@ -109,8 +176,8 @@ enum Woken {
     Tick,
 }
 
-async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
+async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
+    let Feeding { address, source, clock, link, mut news, program, config } = feeding;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -118,23 +185,21 @@ async fn show(dashboard: Dashboard) -> anyhow::Result<()> {
     let guard = Guard::take().context("standard output is not a terminal that can be used")?;
     let mut writer = Writer::start(guard.file()?)?;
     let size = terminal_size();
-    let (sender, mut news) = mpsc::channel(NEWS);
-    let address = queen.base_url().trim_start_matches("http://").to_owned();
     let mut model = Model::new(address, options.theme, TimeZone::system(), size);
     model.program = program;
     model.can_copy = options.can_copy;
     let mut desk = Desk {
-        model,
+        model: Model { source, is_read_only: options.read_only, ..model },
         screen: Screen::new(size)?,
-        link: Link::start(queen, start_queen, copy_file, sender),
-        began: Instant::now(),
+        link,
+        clock,
         frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
         due: Some(Instant::now()),
         drawn_at: None,
         next_change: None,
         copied: Vec::new(),
     };
-    desk.model.queen.config = Some(config);
+    desk.model.queen.config = config;
     let mut input = EventStream::new();
     let mut batch = Vec::new();
 
@@ -236,8 +301,8 @@ async fn lend(
 struct Desk {
     model: Model,
     screen: Screen,
-    link: Link,
-    began: Instant,
+    link: Partner,
+    clock: Clock,
     /// The least time between frames that no key asked for.
     frame: Duration,
     /// When a frame is to be drawn; `None` when nothing changed.
@@ -250,12 +315,8 @@ struct Desk {
 }
 
 impl Desk {
-    fn now(&self) -> Now {
-        Now { monotonic: self.began.elapsed(), wall: Timestamp::now() }
-    }
-
     fn take(&mut self, message: Message) -> anyhow::Result<Flow> {
-        let now = self.now();
+        let now = self.clock.now();
         let mut flow = Flow::GoOn;
         for effect in update::update(&mut self.model, message, now) {
             match effect {
@@ -331,12 +392,12 @@ impl Desk {
     }
 
     fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let now = self.now();
+        let now = self.clock.now();
         update::lists::arrange(&mut self.model, now);
         let model = &self.model;
         let mut next = None;
         let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
-        self.next_change = next.map(|next| self.began + next);
+        self.next_change = next.and_then(|next| self.clock.when(next));
         self.drawn_at = Some(Instant::now());
         self.due = None;
         if self.copied.is_empty() {

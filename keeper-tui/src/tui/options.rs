@@ -13,6 +13,7 @@ pub struct Options {
     pub(super) over_ssh: bool,
     pub(super) can_copy: bool,
     pub(super) frame: Option<Duration>,
+    pub(super) read_only: bool,
 }
 
 impl Options {
@@ -42,6 +43,7 @@ impl Options {
             over_ssh: set("SSH_CONNECTION").is_some(),
             can_copy: !is_poor,
             frame: None,
+            read_only: false,
         }
     }
 
@@ -49,6 +51,13 @@ impl Options {
     #[must_use]
     pub fn without_colour(mut self) -> Self {
         self.theme.palette = Palette::Mono;
+        self
+    }
+
+    /// Nothing is changed by it.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
         self
     }
 

@@ -2,8 +2,8 @@
 //!
 //! It makes the keys, the menu of actions, the palette and the command lines,
 //! so none of them can offer something another does not. Whether an action can
-//! be taken now is a plain question with a plain answer ([`available`]); what it
-//! asks of the queen is a list of steps ([`steps`]), and the command line that
+//! be taken now is a plain question with a plain answer ([`available()`]); what it
+//! asks of the queen is a list of steps ([`steps()`]), and the command line that
 //! does the same is written from those steps.
 
 mod available;

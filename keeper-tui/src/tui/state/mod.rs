@@ -172,11 +172,28 @@ impl Ui {
     }
 }
 
+/// Whether it is the queen herself who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Source {
+    /// She herself.
+    #[default]
+    Queen,
+    /// A recording of her.
+    Recording {
+        /// Its last line was not written to its end.
+        is_cut_off: bool,
+    },
+    /// A recording that has been played to its end.
+    Over,
+}
+
 /// The dashboard.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     /// Where the queen is looked for.
     pub(crate) address: String,
+    /// Who speaks.
+    pub(crate) source: Source,
     /// What the terminal can show.
     pub(crate) theme: Theme,
     /// Times are shown in this zone.
@@ -228,6 +245,7 @@ impl Model {
     pub(crate) fn new(address: String, theme: Theme, zone: TimeZone, size: (u16, u16)) -> Self {
         Self {
             address,
+            source: Source::default(),
             theme,
             zone,
             size,

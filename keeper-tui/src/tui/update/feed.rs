@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     HiveId,
-    fleet::{Change, FeedEvent, QueenRecord},
+    fleet::{Change, FeedEvent, HiveState, QueenRecord},
     job::JobRecord,
 };
 
@@ -24,6 +24,13 @@ use crate::{
 /// How long a queen who answers may stay silent before her silence means that
 /// nothing changed.
 const SYNC: Duration = Duration::from_secs(1);
+
+/// Whether a machine can be asked from now on, for its models among others.
+fn machine_appears(model: &Model, event: &FeedEvent) -> bool {
+    let FeedEvent::Hive(Change::Now(hive)) = event else { return false };
+    let known = model.fleet.hives.get(&hive.id);
+    hive.state == HiveState::Ready && known.is_none_or(|it| it.state != HiveState::Ready)
+}
 
 /// Takes one piece of news in.
 pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
@@ -84,6 +91,9 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
         }
         _ => {
             worker_changes(model, event);
+            if machine_appears(model, event) {
+                model.models.outdated();
+            }
             model.fleet.apply(event);
             worker_changed(model, event, now);
             match event {

@@ -21,7 +21,7 @@ use super::{
     keymap::{self, Context},
     message::{JobNews, Message},
     state::{
-        Launch, Model, Now, Pane, Toast, View,
+        Launch, Model, Now, Pane, Source, Toast, View,
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
@@ -89,6 +89,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
+        Message::RecordingEnded => recording_ended(model, now),
     }
     elapse(model, now);
     deeds::advance(model, now, &mut effects);
@@ -173,6 +174,16 @@ fn elapse(model: &mut Model, now: Now) {
     {
         feed::became_live(model, now);
     }
+}
+
+fn recording_ended(model: &mut Model, now: Now) {
+    if model.source == (Source::Recording { is_cut_off: true }) {
+        let text = "The recording breaks off here: its last line was not written to its end";
+        toast(model, text, Tone::Warn, now);
+    } else {
+        toast(model, "The recording ends here", Tone::Good, now);
+    }
+    model.source = Source::Over;
 }
 
 /// Shows a line for a while.

@@ -331,7 +331,7 @@ pub(super) fn parse(words: &[String]) -> Result<Parsed, String> {
         Ok(Parsed::Operation { verb, operation: operation.into(), opens: false })
     };
     match cli.command {
-        None | Some(Command::Status) => Ok(Parsed::Show(View::Fleet)),
+        None | Some(Command::Status { .. }) => Ok(Parsed::Show(View::Fleet)),
         Some(Command::Infer(args)) => {
             let infer = args.operation(args.prompt.clone());
             let asked = checked(QueenOperation::from(infer).into());

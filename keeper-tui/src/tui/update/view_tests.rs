@@ -2,7 +2,7 @@
 
 use crossterm::event::KeyCode;
 use protocol::{
-    fleet::{Change, FeedEvent},
+    fleet::{Change, FeedEvent, HiveState},
     job::{JobEvent, JobState},
     logs::{LogLine, LogSource},
     operation::{Operation, QueenOperation},
@@ -11,7 +11,7 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::tui::{
-    fixture::{Stage, id, job},
+    fixture::{Stage, hive, id, job},
     state::{HiveTab, models, reading::Reading, window::Place},
     view::view,
 };
@@ -133,6 +133,11 @@ fn models_are_asked_for_when_somebody_looks_and_again_when_they_have_changed() {
     assert_eq!(effects, []);
     stage.now.monotonic += Duration::from_secs(2);
     assert_eq!(stage.send(Message::Tick), [Effect::ReadModels]);
+    stage.models();
+    let back = hive("attic", HiveState::Ready, 0, None);
+    assert_eq!(stage.feed(FeedEvent::Hive(Change::from(back.clone()))), [Effect::ReadModels]);
+    stage.models();
+    assert_eq!(stage.feed(FeedEvent::Hive(Change::from(back))), [], "it was there");
 }
 
 #[test]

@@ -43,7 +43,9 @@ use self::{
 };
 use super::{
     keymap::{self, Action},
-    state::{HiveTab, Model, Now, View, connection::Connection, dialog::Dialog, reading::Reading},
+    state::{
+        HiveTab, Model, Now, Source, View, connection::Connection, dialog::Dialog, reading::Reading,
+    },
     theme::Tone,
     update::lists,
 };
@@ -231,7 +233,14 @@ fn connection_spans<'a>(model: &Model) -> Vec<Span<'a>> {
         (Connection::Unreached(_) | Connection::Lost(..), _) => ("✗", Tone::Bad),
     };
     let is_starting = model.launch.as_ref().is_some_and(|launch| launch.failed.is_none());
-    let text = if is_starting { "starting the queen" } else { model.connection.as_str() };
+    let text = match &model.connection {
+        _ if is_starting => "starting the queen",
+        connection => match (connection, model.source) {
+            (_, Source::Over) => "recording, over",
+            (Connection::Live, Source::Recording { .. }) => "recording",
+            (connection, _) => connection.as_str(),
+        },
+    };
     vec![word(format!("{sign} "), tone), word(text, tone)]
 }
 
@@ -241,6 +250,9 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     left.push(safe(&model.address, Tone::Plain));
     left.push(Span::raw(" "));
     left.extend(connection_spans(model));
+    if model.is_read_only {
+        left.push(word(" READ-ONLY", Tone::Warn));
+    }
     let left = Line::from(left);
     let room = usize::from(area.width).saturating_sub(left.width() + 3);
     let right = match &model.connection {

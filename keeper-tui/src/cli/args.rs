@@ -4,10 +4,12 @@
 //! refused here with the flag's name, and the same rules hold as at the
 //! queen's door.
 
-use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
+mod machine;
+
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, builder::FalseyValueParser};
-use config::{BaseUrl, SshTarget};
+use config::BaseUrl;
 use protocol::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId,
     inference::{Message, Role},
@@ -17,6 +19,7 @@ use protocol::{
     operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
 };
 
+pub use self::machine::{InstallArgs, Machine, Reach};
 use super::{
     completions::{self, Shell},
     exit::{Exit, Failure},
@@ -247,55 +250,6 @@ pub enum Hive {
         #[arg(long, value_name = "ALIAS")]
         confirm: Option<HiveId>,
     },
-}
-
-/// `hive install`
-#[derive(Debug, Args)]
-pub struct InstallArgs {
-    /// Which machine, and how it is reached
-    #[command(flatten)]
-    pub reach: Reach,
-    /// The folder with the programs for that machine [default: this build's]
-    #[arg(long, value_name = "DIR")]
-    pub binary_path: Option<PathBuf>,
-}
-
-/// A machine that is reached over ssh.
-#[derive(Debug, Args)]
-pub struct Reach {
-    /// An alias of hives.conf, a host of ~/.ssh/config, or `[user@]host[:port]`
-    #[arg(value_name = "MACHINE")]
-    pub machine: Machine,
-    /// Where it is, if the alias does not say
-    #[arg(long, value_name = "[USER@]HOST[:PORT]")]
-    pub ssh: Option<SshTarget>,
-    /// Accept its host key if this is the key's fingerprint
-    #[arg(long, value_name = "SHA256:…")]
-    pub host_key: Option<String>,
-}
-
-/// What a machine is called, and where it is if that says more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
-    /// The alias it has or gets.
-    pub alias: HiveId,
-    /// `[user@]host[:port]`, when it is more than an alias.
-    pub target: Option<SshTarget>,
-}
-
-impl FromStr for Machine {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(alias) = text.parse() {
-            return Ok(Self { alias, target: None });
-        }
-        let target: SshTarget = text
-            .parse()
-            .map_err(|error| format!("must be an alias or [user@]host[:port]; that {error}"))?;
-        let alias = target.alias().ok_or("this address is no alias: give it one, and --ssh")?;
-        Ok(Self { alias, target: Some(target) })
-    }
 }
 
 /// Which machine.

@@ -31,11 +31,12 @@ async fn a_launched_process_outlives_its_launchers_terminal() {
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
 
     // A session leader that opens a terminal without being asked not to gets
-    // it as its own, and this one then becomes the launcher.
+    // it as its own, and this one then becomes the launcher. Whoever runs the
+    // tests under `nohup` has SIGHUP ignored by all that he starts.
     let mut launch = scene.launcher();
     let launcher = std::mem::replace(&mut launch.program, "/bin/sh".into());
     let args = std::mem::take(&mut launch.args);
-    let on_terminal = r#"exec <>"$1" >&0 2>&0; shift; exec "$@""#;
+    let on_terminal = r#"exec <>"$1" >&0 2>&0; shift; exec env --default-signal=HUP "$@""#;
     let mut launcher =
         launch.args(["-c", on_terminal, "sh", &name]).args([launcher]).args(args).start().unwrap();
     let pid = scene.pid("launched");

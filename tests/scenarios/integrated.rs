@@ -137,6 +137,10 @@ async fn starting_a_hive_beside_the_queen_tells_what_that_costs_and_asks_a_perso
     assert!(!told(&again.stderr), "it runs already: {}", again.stderr);
 
     cluster.keeper(&["hive", "stop"]).await?.succeeded()?;
+    let installed = cluster.keeper(&["hive", "install", "localhost"]).await?.succeeded()?;
+    assert_eq!(told(&installed.stderr), !is_in_queen, "{}", installed.stderr);
+
+    cluster.keeper(&["hive", "stop"]).await?.succeeded()?;
     let config = cluster.paths().config_file();
     let quiet = fs::read_to_string(&config)? + "[keeper]\nlocal_hive_notice = false\n";
     fs::write(&config, quiet)?;

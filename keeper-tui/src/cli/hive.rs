@@ -27,6 +27,12 @@ pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
             notice::before_hive(cx, &hive.alias).await?;
             (HiveStart { alias: hive.alias }.into(), Wanted::Started)
         }
+        Hive::Install(args) if args.reach.machine.alias.is_localhost() => {
+            let alias = args.reach.machine.alias;
+            cx.out.say("this machine has the programs already; starting its hive")?;
+            notice::before_hive(cx, &alias).await?;
+            (HiveStart { alias }.into(), Wanted::Started)
+        }
         Hive::Stop(hive) => (HiveStop { alias: hive.alias }.into(), Wanted::Running),
         Hive::Status(hive) => (HiveStatus { alias: hive.alias }.into(), Wanted::Running),
         Hive::Refresh(hive) => {

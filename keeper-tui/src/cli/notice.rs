@@ -18,7 +18,7 @@ use super::{
 const CALLS: usize = 20;
 const REBUILD: &str = "rbee-keeper queen rebuild --with-local-hive --restart";
 
-/// Before `hive start`: the notice, and on a terminal the question. Nothing is
+/// Before a hive is started: the notice, and on a terminal the question. Nothing is
 /// said of a hive that runs already, and nothing that cannot be learnt here is
 /// a reason not to start one.
 pub async fn before_hive(cx: &mut Cx, alias: &HiveId) -> Outcome<()> {

@@ -360,13 +360,15 @@ fn left_behind(actor: &str) -> ApiError {
         .with_hint("run it again")
 }
 
+/// Of a job that is at work from the start; one that waits says so itself.
 fn new_record(operation: &str, target: Target) -> JobRecord {
+    let now = now();
     JobRecord {
         id: JobId::generate(),
         operation: operation.to_owned(),
-        state: JobState::Queued,
-        created_at: now(),
-        started_at: None,
+        state: JobState::Running,
+        created_at: now,
+        started_at: Some(now),
         ended_at: None,
         hive_id: target.hive_id,
         worker_id: target.worker_id,

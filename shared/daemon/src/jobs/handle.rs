@@ -246,9 +246,7 @@ impl JobHandle {
             return;
         }
         record.state = state;
-        if state == JobState::Running && record.started_at.is_none() {
-            record.started_at = Some(now());
-        }
+        record.started_at = (state == JobState::Running).then(now);
         self.show(turn, record).await;
     }
 
@@ -276,7 +274,6 @@ impl JobHandle {
 
     /// Does the work and gives the job its end.
     pub(super) async fn drive(self, work: impl Future<Output = Result<(), Failure>> + Send) {
-        self.running().await;
         let outcome = {
             let work = AssertUnwindSafe(work).catch_unwind();
             tokio::pin!(work);

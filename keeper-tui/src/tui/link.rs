@@ -107,10 +107,20 @@ impl Link {
                     task.abort();
                 }
             }
-            Effect::Submit { ticket, operation } => self.submit(ticket, operation),
-            Effect::Act { ticket, operation } => self.act(ticket, operation),
-            Effect::Cancel(job) => self.cancel(job),
-            Effect::StopQueen => self.stop_queen(),
+            Effect::Submit { ticket, operation } => self.ask(|queen| async move {
+                Message::Submitted { ticket, result: submit(&queen, &operation).await }
+            }),
+            Effect::Act { ticket, operation } => self.ask(|queen| async move {
+                Message::Acted { ticket, result: submit(&queen, &operation).await }
+            }),
+            Effect::Cancel(job) => self.ask(|queen| async move {
+                let result = queen.cancel(&job).await.map_err(|error| error.one_line());
+                Message::Cancelled { job, result }
+            }),
+            Effect::StopQueen => self.ask(|queen| async move {
+                let result = queen.shutdown(&[]).await.map_err(|error| error.one_line());
+                Message::QueenStopping(result)
+            }),
             Effect::CopyToFile(text) => self.copy_to_file(text),
             Effect::ReadModels => {
                 self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
@@ -179,32 +189,6 @@ impl Link {
         }
     }
 
-    fn submit(&mut self, ticket: u64, operation: Operation) {
-        let (queen, messages) = (self.queen.clone(), self.messages.clone());
-        self.tasks.spawn(async move {
-            let result = queen.submit(&operation).await;
-            let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
-            drop(messages.send(Message::Submitted { ticket, result }).await);
-        });
-    }
-
-    fn act(&mut self, ticket: u64, operation: Operation) {
-        let (queen, messages) = (self.queen.clone(), self.messages.clone());
-        self.tasks.spawn(async move {
-            let result = queen.submit(&operation).await;
-            let result = result.map(|it| it.job_id).map_err(|error| error.one_line());
-            drop(messages.send(Message::Acted { ticket, result }).await);
-        });
-    }
-
-    fn stop_queen(&mut self) {
-        let (queen, messages) = (self.queen.clone(), self.messages.clone());
-        self.tasks.spawn(async move {
-            let result = queen.shutdown(&[]).await.map_err(|error| error.one_line());
-            drop(messages.send(Message::QueenStopping(result)).await);
-        });
-    }
-
     fn copy_to_file(&mut self, text: String) {
         let (path, messages) = (self.copy_file.clone(), self.messages.clone());
         self.tasks.spawn(async move {
@@ -212,14 +196,6 @@ impl Link {
             let shown = path.display().to_string();
             let result = written.map_err(|error| format!("{shown}: {error}")).map(|()| shown);
             drop(messages.send(Message::CopiedToFile(result)).await);
-        });
-    }
-
-    fn cancel(&mut self, job: JobId) {
-        let (queen, messages) = (self.queen.clone(), self.messages.clone());
-        self.tasks.spawn(async move {
-            let result = queen.cancel(&job).await.map_err(|error| error.one_line());
-            drop(messages.send(Message::Cancelled { job, result }).await);
         });
     }
 
@@ -247,12 +223,16 @@ impl Link {
     }
 }
 
+async fn submit(queen: &Daemon, operation: &Operation) -> Result<JobId, String> {
+    let created = queen.submit(operation).await;
+    created.map(|it| it.job_id).map_err(|error| error.one_line())
+}
+
 /// Asks every machine for its models. The answer is a job's, because only the
 /// machines know.
 async fn read_models(queen: &Daemon) -> Result<(Vec<ModelRecord>, Vec<String>), String> {
     let operation = Operation::from(HiveOperation::from(ModelList::default()));
-    let job = queen.submit(&operation).await.map_err(|error| error.one_line())?;
-    let mut stream = queen.follow(&job.job_id, 0);
+    let mut stream = queen.follow(&submit(queen, &operation).await?, 0);
     let (mut models, mut missing) = (None, Vec::new());
     while let Some(item) = stream.next_item().await {
         match item.map_err(|error| error.one_line())? {

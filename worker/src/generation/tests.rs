@@ -117,13 +117,18 @@ async fn slots_work_side_by_side() {
 async fn each_step_of_a_request_is_news_to_those_who_follow() {
     let (generator, gate) = gated(1, 1);
     let mut activity = generator.activity();
-    let at = |in_slots, waiting| move |now: &Activity| *now == Activity { in_slots, waiting };
+    let mut until = async |in_slots, waiting| {
+        let wanted = Activity { in_slots, waiting };
+        let told = activity.wait_for(|now| *now == wanted);
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await;
+        told.unwrap_or_else(|_| panic!("never told of {wanted:?}")).unwrap();
+    };
     submit(&generator, "first");
-    activity.wait_for(at(1, 0)).await.unwrap();
+    until(1, 0).await;
     submit(&generator, "second");
-    activity.wait_for(at(1, 1)).await.unwrap();
+    until(1, 1).await;
     drop(gate);
-    activity.wait_for(at(0, 0)).await.unwrap();
+    until(0, 0).await;
 }
 
 #[tokio::test]

@@ -32,4 +32,4 @@ pub use processes::Daemon;
 pub use script::Script;
 pub use terminal::Terminal;
 pub use transcript::Transcript;
-pub use wait::{PATIENCE, Seen, wait_for};
+pub use wait::{PATIENCE, Seen, wait_for, wait_within};

@@ -14,7 +14,7 @@ use config::{Paths, procfs};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Cluster, Seen, processes::program, wait_for};
+use crate::{Cluster, Seen, cluster::cache_model, processes::program, wait_for};
 
 const SSHD: &str = "/usr/sbin/sshd";
 /// Another program may take a free port before sshd does.
@@ -157,9 +157,36 @@ impl Machine {
         Ok(())
     }
 
+    /// Stops its sshd and every session where they stand: nothing comes back
+    /// from it, and no connection ends.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal_sshd(Signal::STOP)
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal_sshd(Signal::CONT)
+    }
+
+    fn signal_sshd(&self, with: Signal) -> anyhow::Result<()> {
+        let sshd = self.sshd.as_ref().context("it is switched off")?.id();
+        // First the one that starts the others.
+        for pid in [vec![sshd], descendants(sshd)].concat() {
+            if program(pid).is_some_and(|it| it.starts_with("sshd")) {
+                signal(pid, with);
+            }
+        }
+        Ok(())
+    }
+
     /// Its home folder.
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
+    }
+
+    /// Puts a model into the hub's cache as another tool would have.
+    pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
+        cache_model(&self.home(), repo, file)
     }
 
     /// Lets nobody in any more, or `cluster`'s user again.
@@ -227,8 +254,12 @@ impl Drop for Machine {
 }
 
 fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
 }
 

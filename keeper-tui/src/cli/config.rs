@@ -121,7 +121,7 @@ fn settings(reach: &Reach) -> Vec<String> {
         Reach::Ssh(target) => {
             let mut settings = Vec::new();
             settings.extend(target.hive_port.map(|port| format!("hive port {port}")));
-            settings.extend(target.binary_path.iter().map(|path| format!("program {path}")));
+            settings.extend(target.binary_path.iter().map(|file| path("programs", file)));
             settings.extend(target.identity_file.iter().map(|path| format!("key {path}")));
             settings.extend(target.token_file.iter().map(|file| path("token", file)));
             settings
@@ -141,7 +141,7 @@ fn document((alias, entry): (&HiveId, &HiveEntry)) -> Value {
             "user": target.user.as_ref().map(|user| user.as_str()),
             "identity_file": target.identity_file.as_ref().map(|path| path.as_str()),
             "hive_port": target.hive_port.map(|port| port.get()),
-            "binary_path": target.binary_path.as_ref().map(|path| path.as_str()),
+            "binary_path": target.binary_path,
             "token_file": target.token_file,
         }),
     };
@@ -253,7 +253,7 @@ mod tests {
         assert!(lines(&checked)[0].starts_with("warning: "), "{checked:?}");
         let shown = format!("{:?}", checked.blocks);
         assert!(
-            shown.contains("ssh://ada@box") && shown.contains("program /opt/rbee-hive"),
+            shown.contains("ssh://ada@box") && shown.contains("programs /opt/rbee-hive"),
             "{shown}"
         );
     }

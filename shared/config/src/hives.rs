@@ -49,8 +49,9 @@ pub struct SshTarget {
     /// Where the hive listens on that machine; absent: the system chooses for
     /// one that is installed, and 9000 for any other.
     pub hive_port: Option<Port>,
-    /// Where the hive's program is on that machine.
-    pub binary_path: Option<FilePath>,
+    /// The folder, on this machine, with the programs that are put there;
+    /// absent: this build's.
+    pub binary_path: Option<PathBuf>,
     /// The file with the token that a hive wants to see which was not
     /// installed from here.
     pub token_file: Option<PathBuf>,

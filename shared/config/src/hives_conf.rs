@@ -241,7 +241,7 @@ impl Settings {
                 user: self.user.map(|set| set.value),
                 identity_file: self.identity_file.map(|set| set.value),
                 hive_port,
-                binary_path: self.binary_path.map(|set| set.value),
+                binary_path: self.binary_path.map(|file| file.value.against(path)),
                 token_file,
             }));
         }

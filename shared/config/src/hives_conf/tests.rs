@@ -31,7 +31,7 @@ fn a_host_has_its_settings_whatever_their_case_and_spelling() {
     assert_eq!(target.to_string(), "ssh://ada@10.0.0.7:2222");
     assert_eq!(target.hive_port.unwrap().get(), 9001);
     assert_eq!(target.identity_file.unwrap().as_str(), "~/.ssh/id");
-    assert_eq!(target.binary_path.unwrap().as_str(), "/opt/rbee/rbee-hive");
+    assert_eq!(target.binary_path.unwrap(), Path::new("/opt/rbee/rbee-hive"));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn the_first_value_counts_as_in_ssh() {
     assert_eq!(target.to_string(), "ssh://before@one:1");
     assert_eq!(target.hive_port.unwrap().get(), 3);
     assert_eq!(ssh(text, "attic").hive_port.unwrap().get(), 4);
-    assert_eq!(ssh(text, "attic").binary_path.unwrap().as_str(), "/late");
+    assert_eq!(ssh(text, "attic").binary_path.unwrap(), Path::new("/late"));
     // Defaults that stand first are no defaults.
     assert_eq!(ssh("Host *\nPort 1\nHost box\nPort 2\n", "box").port.unwrap().get(), 1);
 }

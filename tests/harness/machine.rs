@@ -184,6 +184,21 @@ impl Machine {
         self.root.path().join("home")
     }
 
+    /// Has the programs that were put on another machine.
+    pub fn take_programs_of(&self, other: &Self) -> anyhow::Result<()> {
+        let versions = ".local/share/rbee-hive/versions";
+        for build in fs::read_dir(other.home().join(versions))? {
+            let build = build?;
+            let dir = self.home().join(versions).join(build.file_name());
+            fs::create_dir_all(&dir)?;
+            for program in fs::read_dir(build.path())? {
+                let program = program?;
+                fs::hard_link(program.path(), dir.join(program.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a model into the hub's cache as another tool would have.
     pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
         cache_model(&self.home(), repo, file)

@@ -115,8 +115,11 @@ fn hives<'a>(entries: impl IntoIterator<Item = (&'a HiveId, &'a HiveEntry)>) -> 
 fn settings(reach: &Reach) -> Vec<String> {
     let path = |what: &str, path: &Path| format!("{what} {}", path.display());
     match reach {
-        Reach::Http { token_file, .. } => {
-            token_file.iter().map(|file| path("token", file)).collect()
+        Reach::Http { token_file, ca_file, .. } => {
+            let mut settings = Vec::new();
+            settings.extend(token_file.iter().map(|file| path("token", file)));
+            settings.extend(ca_file.iter().map(|file| path("authority", file)));
+            settings
         }
         Reach::Ssh(target) => {
             let mut settings = Vec::new();
@@ -131,9 +134,12 @@ fn settings(reach: &Reach) -> Vec<String> {
 
 fn document((alias, entry): (&HiveId, &HiveEntry)) -> Value {
     let mut document = match &entry.reach {
-        Reach::Http { url, token_file } => {
-            json!({"transport": "http", "url": url.as_str(), "token_file": token_file})
-        }
+        Reach::Http { url, token_file, ca_file } => json!({
+            "transport": "http",
+            "url": url.as_str(),
+            "token_file": token_file,
+            "ca_file": ca_file,
+        }),
         Reach::Ssh(target) => json!({
             "transport": "ssh",
             "host_name": target.host_name.as_str(),

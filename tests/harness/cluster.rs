@@ -100,6 +100,13 @@ impl Cluster {
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }
 
+    /// Ends the queen and nothing else, and starts her with this in her
+    /// environment.
+    pub async fn restart_queen(&self, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.keeper(&["queen", "stop", "--keep-hives"]).await?.succeeded()?;
+        self.keeper_with(&["queen", "start"], env).await?.succeeded().map(drop)
+    }
+
     /// What is looked for here first is found instead of the system's own.
     pub fn path_dir(&self) -> PathBuf {
         self.root.path().join("path")

@@ -7,6 +7,8 @@
 //!    │  record, processes, kill  the processes, each by what its record says
 //!    └─ Drop                     ends all of it, and fails if anything is left
 //! Machine    another machine: a real sshd on loopback with a home folder of its own
+//! Network    a network namespace for one, with a cable that can be pulled
+//! OtherHive  a hive that was not installed from here; TlsProxy, what stands before one
 //! Script     what a worker says, how fast, and how it breaks
 //! Terminal   the dashboard on a terminal that a test can read
 //! wait_for   a condition, never a duration
@@ -18,18 +20,26 @@ mod api;
 mod cluster;
 mod keeper;
 mod machine;
+mod network;
+mod other_hive;
 mod processes;
 mod script;
+mod skip;
 mod terminal;
+mod tls;
 mod transcript;
 mod wait;
 
 pub use api::Answer;
 pub use cluster::{Cluster, Setup};
 pub use keeper::{Following, Output};
-pub use machine::{Machine, MachineSetup};
+pub use machine::{Machine, MachineSetup, Place};
+pub use network::Network;
+pub use other_hive::{OtherHive, write_token};
 pub use processes::Daemon;
 pub use script::Script;
+pub use skip::skip;
 pub use terminal::Terminal;
+pub use tls::{Authority, TlsProxy};
 pub use transcript::Transcript;
 pub use wait::{PATIENCE, Seen, wait_for, wait_within};

@@ -1,5 +1,7 @@
 //! Other machines, each a real sshd on loopback with a home folder of its own.
 
+mod configured;
+mod elsewhere;
 mod outage;
 
 use std::{fs, os::unix::fs::PermissionsExt};

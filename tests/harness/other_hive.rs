@@ -29,27 +29,31 @@ pub struct OtherHive {
 
 impl OtherHive {
     /// Starts it in a home folder of its own, with `cluster`'s programs.
-    pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+    pub fn start(cluster: &Cluster, id: &str) -> anyhow::Result<Self> {
         let home = TempDir::new()?;
         let dir = |name: &str| home.path().join(name);
         let paths =
             Paths { config_dir: dir("config"), data_dir: dir("data"), cache_dir: dir("cache") };
-        let mut started = Self::start_in(cluster, home.path(), paths)?;
+        let mut started = Self::start_in(cluster, id, home.path(), paths)?;
         started._home = Some(home);
         Ok(started)
     }
 
     /// Starts it on a machine.
-    pub fn start_on(cluster: &Cluster, machine: &machine::Machine) -> anyhow::Result<Self> {
-        Self::start_in(cluster, &machine.home(), machine.paths())
+    pub fn start_on(
+        cluster: &Cluster,
+        id: &str,
+        machine: &machine::Machine,
+    ) -> anyhow::Result<Self> {
+        Self::start_in(cluster, id, &machine.home(), machine.paths())
     }
 
-    fn start_in(cluster: &Cluster, home: &Path, paths: Paths) -> anyhow::Result<Self> {
+    fn start_in(cluster: &Cluster, id: &str, home: &Path, paths: Paths) -> anyhow::Result<Self> {
         fs::create_dir_all(&paths.config_dir)?;
         fs::write(paths.config_file(), CONFIG)?;
         write_token(&paths.config_dir.join("hive.token"), TOKEN)?;
         let mut start = cluster.command("rbee-hive");
-        start.args(["--hive-id", "other", "start"]).env("HOME", home);
+        start.args(["--hive-id", id, "start"]).env("HOME", home);
         start.env("RBEE_CONFIG_DIR", &paths.config_dir);
         start.env("RBEE_DATA_DIR", &paths.data_dir).env("RBEE_CACHE_DIR", &paths.cache_dir);
         let started = start.output()?;

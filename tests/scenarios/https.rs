@@ -35,7 +35,7 @@ async fn until_reason(cluster: &Cluster, words: &[&str]) -> anyhow::Result<()> {
 async fn a_hive_behind_tls_serves_whoever_trusts_it_and_shows_its_token() -> anyhow::Result<()> {
     let cluster = Cluster::install(Setup::default())?;
     let dir = cluster.paths().config_dir.clone();
-    let theirs = OtherHive::start(&cluster)?;
+    let theirs = OtherHive::start(&cluster, "attic")?;
     theirs.copy_token(&dir.join("attic.token"))?;
     let authority = Authority::new()?;
     let ca = authority.write(&dir.join("ca.pem"))?;
@@ -54,7 +54,8 @@ async fn a_hive_behind_tls_serves_whoever_trusts_it_and_shows_its_token() -> any
         "operation": "worker_spawn", "hive_id": "attic", "model": endless.model(),
         "device": "CPU-0"
     });
-    cluster.run(&spawn).await?.result();
+    let spawned = cluster.run(&spawn).await?;
+    assert_eq!(spawned.result()["worker"]["state"], "ready", "{spawned:#?}");
     let stream = cluster.submit(&Cluster::infer(&endless)).await?;
     cluster.until_tokens(&stream, 3).await?;
     proxy.cut();

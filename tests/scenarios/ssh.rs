@@ -31,6 +31,7 @@ async fn spawn(cluster: &Cluster, id: &str, script: &Script) -> anyhow::Result<V
             "operation": "worker_spawn", "hive_id": id, "model": script.model(), "device": "CPU-0"
         }))
         .await?;
+    anyhow::ensure!(spawned.result()["worker"].is_object(), "{spawned:#?}");
     Ok(spawned.result()["worker"].clone())
 }
 

@@ -23,7 +23,7 @@ use daemon::server::HttpServer;
 use lifecycle::ssh::{Connection, Pulse, SshError, SshFault, argv::Forward};
 use protocol::{
     ApiError, ErrorCode, HiveId,
-    fleet::{LinkRecord, LinkState},
+    fleet::{HiveRecord, HiveState, LinkRecord, LinkState},
 };
 use secrecy::SecretString;
 use tokio::{
@@ -134,7 +134,13 @@ impl Tunnel {
             asks,
             stop: stop.clone(),
         });
-        let keeper = Keeper { shared: Arc::clone(&shared), asked, told, heartbeats: None };
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            asked,
+            told,
+            heartbeats: None,
+            hive_port: None,
+        };
         tokio::spawn(keeper.keep(stop));
         Ok(Self { shared })
     }
@@ -275,6 +281,8 @@ struct Keeper {
     asked: mpsc::Receiver<Ask>,
     told: Told,
     heartbeats: Option<HttpServer>,
+    /// Where the hive was found last.
+    hive_port: Option<u16>,
 }
 
 impl Keeper {
@@ -339,6 +347,10 @@ impl Keeper {
                 Ok(took) => self.tell_round_trip(shared, took, &mut told),
                 Err(error) => return error,
             }
+            if let Err(error) = self.find_again(shared, &connection).await {
+                // Whether the connection itself stands, the next beat tells.
+                tracing::debug!(machine = %shared.id, %error, "the hive is not found again");
+            }
             let next = sleep(BEAT_EVERY);
             tokio::pin!(next);
             loop {
@@ -398,23 +410,50 @@ impl Keeper {
         };
         let there = there.unwrap_or(HiveThere { running: false, address: None, version: None });
         match there.port() {
-            Some(port) => {
-                let is_known = shared
-                    .note(port)
-                    .map_err(|error| SshError::new(SshFault::Other, error.message))?;
-                if !is_known {
-                    let forward = Forward::ToPort { socket: shared.socket_of(port), port };
-                    connection.forward(&forward).await?;
-                }
-                let tunnel = Tunnel { shared: Arc::clone(shared) };
-                match TunnelledHive::new(&tunnel, port) {
-                    Ok(hive) => self.told.hives.connect(Arc::new(hive)),
-                    Err(error) => tracing::warn!(%error, "no link"),
-                }
-            }
+            Some(port) => self.link(shared, connection, port).await?,
             None => self.told.hives.is_not_running(&shared.id),
         }
         Ok(there)
+    }
+
+    async fn link(
+        &mut self,
+        shared: &Arc<Shared>,
+        connection: &Connection,
+        port: u16,
+    ) -> Result<(), SshError> {
+        let is_known =
+            shared.note(port).map_err(|error| SshError::new(SshFault::Other, error.message))?;
+        if !is_known {
+            let forward = Forward::ToPort { socket: shared.socket_of(port), port };
+            connection.forward(&forward).await?;
+        }
+        let tunnel = Tunnel { shared: Arc::clone(shared) };
+        match TunnelledHive::new(&tunnel, port) {
+            Ok(hive) => self.told.hives.connect(Arc::new(hive)),
+            Err(error) => tracing::warn!(%error, "no link"),
+        }
+        self.hive_port = Some(port);
+        Ok(())
+    }
+
+    /// A hive that fell may have been started again, and at another port:
+    /// systemd does that. One that is silent where it was is judged by its
+    /// feed, and one that does not run may be about to.
+    async fn find_again(
+        &mut self,
+        shared: &Arc<Shared>,
+        connection: &Connection,
+    ) -> Result<(), SshError> {
+        let is_lost = |it: HiveRecord| matches!(it.state, HiveState::Stale | HiveState::Lost);
+        if !shared.is_managed || !self.told.hives.record(&shared.id).is_ok_and(is_lost) {
+            return Ok(());
+        }
+        let reply = connection.run(scripts::OPEN, &[Look::Again.as_str()], BRIEF).await?;
+        match HiveThere::read(&reply).and_then(|there| there.port()) {
+            Some(port) if self.hive_port != Some(port) => self.link(shared, connection, port).await,
+            _ => Ok(()),
+        }
     }
 
     async fn bring_back_heartbeats(

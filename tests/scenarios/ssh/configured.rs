@@ -48,7 +48,7 @@ async fn programs_come_from_the_operation_then_from_hives_conf_then_from_this_bu
 async fn a_hive_that_was_there_before_needs_its_port_and_its_token() -> anyhow::Result<()> {
     let cluster = Cluster::install(Setup::default())?;
     let machine = Machine::start(&cluster, "attic").await?;
-    let theirs = OtherHive::start_on(&cluster, &machine)?;
+    let theirs = OtherHive::start_on(&cluster, "attic", &machine)?;
     theirs.copy_token(&cluster.paths().config_dir.join("attic.token"))?;
     let port = theirs.address().port();
     hives_conf(&cluster, &format!("Host attic\n  HivePort {port}\n  TokenFile attic.token\n"))?;

@@ -14,6 +14,7 @@ mod heartbeats;
 mod install;
 mod link;
 mod programs;
+mod retry;
 mod scripts;
 mod store;
 mod tunnel;

@@ -10,12 +10,12 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::get,
 };
 use client::Daemon;
-use daemon::{Refusal, refusal::method_not_allowed};
+use daemon::{Refusal, refusal::route_not_found};
 use protocol::{ApiError, ErrorCode, WorkerId, routes};
 
 use super::worker_id;
@@ -37,35 +37,45 @@ const SENT_BACK: [HeaderName; 4] = [
     HeaderName::from_static("x-accel-buffering"),
 ];
 
-/// What of a worker can be reached so: its inferences, and not its end.
+/// The methods that a worker's inferences have.
 pub(super) fn router(hive: Arc<Hive>) -> Router {
-    let below = |path: &str| format!("{}{path}", routes::WORKER_RELAY_PATTERN);
-    Router::new()
-        .route(&below(routes::INFERENCE), post(relay))
-        .route(&below(routes::INFERENCE_PATTERN), delete(relay))
-        .route(&below(routes::INFERENCE_STREAM_PATTERN), get(relay))
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(hive)
+    let methods = get(relay).post(relay).delete(relay);
+    Router::new().route(routes::WORKER_RELAY_PATTERN, methods).with_state(hive)
 }
 
 async fn relay(
     State(hive): State<Arc<Hive>>,
-    Path(parameters): Path<Vec<(String, String)>>,
+    Path((id, path)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let id = parameters.first().map(|(_, id)| id.as_str()).unwrap_or_default();
-    let id = worker_id(id)?;
-    let worker = worker(&hive, &id)?;
+    let id = worker_id(&id)?;
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query().map(|it| it.as_str()).unwrap_or_default();
-    let path = path.strip_prefix(&routes::worker_relay(&id)).unwrap_or(path);
+    let Some(mut path) = below(&path) else { return Err(route_not_found(parts.uri).await) };
+    if let Some(query) = parts.uri.query() {
+        path.extend(["?", query]);
+    }
+    let worker = worker(&hive, &id)?;
     let body = reqwest::Body::wrap_stream(body.into_data_stream());
     let headers = only(&SENT_ON, &parts.headers);
-    let answer = worker.pass_on(parts.method, path, headers, body).await;
+    let answer = worker.pass_on(parts.method, &path, headers, body).await;
     let answer = answer.map_err(|error| lost(&id, &error.one_line()))?;
     let (status, headers) = (answer.status(), only(&SENT_BACK, answer.headers()));
     let body = Body::from_stream(answer.bytes_stream());
-    Ok((StatusCode::from(status), headers, body).into_response())
+    Ok((status, headers, body).into_response())
+}
+
+/// The path on the worker: of its inferences and not of its end. Made anew of
+/// what was understood, so that no `..` climbs out of them.
+fn below(path: &str) -> Option<String> {
+    let inference = routes::INFERENCE.strip_prefix('/')?;
+    let below = path.strip_prefix(inference)?;
+    let mut parts = below.strip_prefix('/').map(|it| it.split('/')).into_iter().flatten();
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) if below.is_empty() => Some(routes::INFERENCE.to_owned()),
+        (Some(id), None, _) => Some(routes::inference(&id.parse().ok()?)),
+        (Some(id), Some("stream"), None) => Some(routes::inference_stream(&id.parse().ok()?)),
+        _ => None,
+    }
 }
 
 /// The worker as this machine reaches it.

@@ -39,7 +39,7 @@ pub const CAPABILITIES: &str = "/capabilities";
 pub const WORKER_LOGS_PATTERN: &str = "/v1/workers/{worker_id}/logs";
 /// What a hive passes on to one of its workers, for a queen who reaches only
 /// the hive, as a router pattern: the worker's own path stands behind it.
-pub const WORKER_RELAY_PATTERN: &str = "/v1/workers/{worker_id}/relay";
+pub const WORKER_RELAY_PATTERN: &str = "/v1/workers/{worker_id}/relay/{*path}";
 /// Start an inference on a worker.
 pub const INFERENCE: &str = "/v1/inference";
 /// One inference request, as a router pattern.
@@ -65,6 +65,7 @@ pub fn owner(path: &str) -> Option<&'static str> {
         JOBS | EVENTS | STATUS => Some("the queen does, and every hive"),
         INFERENCE => Some("a worker does; ask the queen for `infer`"),
         _ if is_below(INFERENCE) => Some("a worker does"),
+        _ if is_below("/v1/workers") && path.contains("/relay/") => Some("a hive does"),
         _ if is_below(JOBS) || is_below("/v1/workers") => Some("the queen does, and every hive"),
         _ => None,
     }

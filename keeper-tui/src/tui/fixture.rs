@@ -164,6 +164,7 @@ pub(crate) fn queen() -> QueenRecord {
         now: at(0),
         queued: 3,
         heartbeats_ignored: 0,
+        time_to_first_token: Some(FirstTokenRecord { requests: 128, p50_ms: 190.4, p95_ms: 612.0 }),
     }
 }
 
@@ -252,10 +253,15 @@ pub(crate) fn worker(name: &str, hive: &str, state: WorkerState) -> WorkerRecord
         }),
         slots_total: serves.then_some(4),
         slots_busy: serves.then_some(2),
+        slots_desired: Some(4),
         threads: None,
         context_length: Some(8192),
         memory_bytes: Some(41 * GIB),
         tokens_per_second: serves.then_some(41.3),
+        time_to_first_token_ms: serves.then_some(180.4),
+        kv_cache_tokens: serves.then_some(1_966),
+        kv_cache_capacity_tokens: serves.then_some(32_768),
+        version: Some("0.1.0".to_owned()),
         last_heartbeat_at: Some(at(-2)),
         restarts: None,
         retry_at: None,

@@ -27,6 +27,22 @@ pub struct QueenRecord {
     pub queued: u32,
     /// Heartbeats refused because they came twice, late or from a former life.
     pub heartbeats_ignored: u64,
+    /// How long the newest requests waited for their first token; `null`
+    /// before there was one.
+    #[serde(default)]
+    pub time_to_first_token: Option<FirstTokenRecord>,
+}
+
+/// How long the newest requests waited, from their acceptance by the queen to
+/// the first token that she passed on: the wait for a slot is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FirstTokenRecord {
+    /// Over how many requests.
+    pub requests: u32,
+    /// Half of them waited no longer.
+    pub p50_ms: f64,
+    /// Of twenty, nineteen waited no longer.
+    pub p95_ms: f64,
 }
 
 /// What is thought of a hive.
@@ -229,6 +245,9 @@ pub struct WorkerRecord {
     pub slots_total: Option<u32>,
     /// How many it runs now.
     pub slots_busy: Option<u32>,
+    /// How many were asked for when it was spawned.
+    #[serde(default)]
+    pub slots_desired: Option<u32>,
     /// Threads it may use; `null` on a GPU.
     pub threads: Option<u32>,
     /// Tokens its context holds.
@@ -237,6 +256,19 @@ pub struct WorkerRecord {
     pub memory_bytes: Option<u64>,
     /// Over the last seconds; `null` when it generates nothing.
     pub tokens_per_second: Option<f64>,
+    /// The median over its newest 16 requests, from their arrival at the
+    /// worker to their first token; `null` before there was one.
+    #[serde(default)]
+    pub time_to_first_token_ms: Option<f64>,
+    /// Tokens that its KV cache holds, in all slots together.
+    #[serde(default)]
+    pub kv_cache_tokens: Option<u64>,
+    /// Tokens that its KV cache can hold: a whole context in every slot.
+    #[serde(default)]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: Option<String>,
     /// When the queen last heard from it.
     pub last_heartbeat_at: Option<Timestamp>,
     /// How its last process ended.
@@ -617,6 +649,18 @@ pub struct HeartbeatDetails {
     /// Over the last seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token_ms: Option<f64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache_tokens: Option<u64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Which life of the worker this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
@@ -677,6 +721,18 @@ pub struct WorkerHealth {
     pub memory_bytes: Option<u64>,
     /// Over the last seconds.
     pub tokens_per_second: Option<f64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default)]
+    pub time_to_first_token_ms: Option<f64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default)]
+    pub kv_cache_tokens: Option<u64>,
+    /// As in [`WorkerRecord`].
+    #[serde(default)]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// One device as `GET /capabilities` documents it.

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use protocol::{
     ApiError, DeviceId, ErrorCode, JobId, Timestamp,
     fleet::{
-        Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, HiveRecord,
-        HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
+        Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, FirstTokenRecord,
+        HiveRecord, HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
     },
     job::{JobEvent, JobRecord, JobState, Level, Progress},
     model::{ModelFile, ModelRecord, ModelSource, ModelState},

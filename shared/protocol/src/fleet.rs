@@ -283,6 +283,14 @@ pub struct WorkerRecord {
     pub log_file: Option<String>,
 }
 
+impl WorkerRecord {
+    /// How much of its KV cache is in use, 0 to 1.
+    pub fn kv_cache_share(&self) -> Option<f64> {
+        let (held, capacity) = self.kv_cache_tokens.zip(self.kv_cache_capacity_tokens)?;
+        (capacity > 0).then(|| held as f64 / capacity as f64)
+    }
+}
+
 /// What a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -109,12 +109,12 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
         lines.extend(devices::brief(ctx, device, width));
     }
     lines.push(Line::default());
-    lines.push(Line::from(word("WORKERS", Tone::Quiet)));
     let its_own = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
-    let before = lines.len();
-    lines.extend(its_own.take(usize::from(model.size.1)).map(workers::brief));
-    if lines.len() == before {
-        lines.push(Line::from(word("none", Tone::Quiet)));
+    let mut its_own = its_own.take(usize::from(model.size.1)).peekable();
+    if its_own.peek().is_some() {
+        lines.extend(workers::brief(its_own, width));
+    } else {
+        lines.push(Line::from(word("No workers", Tone::Quiet)));
     }
     lines.extend(models::downloads(ctx, &hive.id));
     lines

@@ -9,7 +9,8 @@ use protocol::{
     ApiError, DeviceId, ErrorCode, JobId, Timestamp,
     fleet::{
         Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, FirstTokenRecord,
-        HiveRecord, HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
+        HiveRecord, HiveState, LinkRecord, LinkState, Narration, QueenRecord, Snapshot,
+        WorkerRecord, WorkerState,
     },
     job::{JobEvent, JobRecord, JobState, Level, Progress},
     model::{ModelFile, ModelRecord, ModelSource, ModelState},
@@ -76,10 +77,11 @@ impl Stage {
         }
     }
 
-    pub(crate) fn connect(&mut self, snapshot: Snapshot) {
+    pub(crate) fn connect(&mut self, snapshot: Snapshot) -> Vec<Effect> {
         self.news(FeedNews::Connected);
-        self.feed(FeedEvent::Snapshot(Box::new(snapshot)));
+        let effects = self.feed(FeedEvent::Snapshot(Box::new(snapshot)));
         self.pass(Duration::from_secs(3));
+        effects
     }
 
     pub(crate) fn disconnect(&mut self) {
@@ -181,6 +183,17 @@ pub(crate) fn hive(name: &str, state: HiveState, seen: i64, reason: Option<&str>
         last_seen_at: Some(at(-seen)),
         reason: reason.map(str::to_owned),
         link: None,
+    }
+}
+
+/// An ssh connection that stands.
+pub(crate) fn link() -> LinkRecord {
+    LinkRecord {
+        state: LinkState::Up,
+        since: at(-600),
+        round_trip_ms: Some(3.2),
+        reason: None,
+        retry_at: None,
     }
 }
 

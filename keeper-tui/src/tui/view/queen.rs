@@ -63,6 +63,11 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
         Some(none) if none.is_empty() => "none".to_owned(),
         Some(some) => some.join(", "),
     };
+    let mut versions = fact("version", safe(version.map_or(UNKNOWN, String::as_str), Tone::Plain));
+    if model.keeper_skew().is_some() {
+        let text = format!("   ▲ this keeper is {}", model.version);
+        versions.push_span(word(text, Tone::Warn));
+    }
     let mut lines = vec![
         Line::from(state),
         fact("address", safe(&model.address, Tone::Plain)),
@@ -74,7 +79,7 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
                 model.queen.connections, model.queen.failures
             )),
         ]),
-        fact("version", safe(version.map_or(UNKNOWN, String::as_str), Tone::Plain)),
+        versions,
         fact("features", safe(&features, Tone::Plain)),
     ];
     if let Some(build) = build {

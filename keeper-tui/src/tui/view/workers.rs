@@ -224,11 +224,16 @@ fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
             Span::raw(kv_cache(worker)),
         ]),
     ];
+    let version = worker.version.as_deref().unwrap_or(UNKNOWN);
+    let is_other = ctx.model.worker_skew(worker).is_some();
     let mut lives = vec![
         label("restarts "),
         Span::raw(number(worker.restarts)),
         label("   last heard of "),
         Span::raw(worker.last_heartbeat_at.map_or_else(|| UNKNOWN.to_owned(), |at| ctx.clock(at))),
+        label("   version "),
+        safe(version, if is_other { Tone::Warn } else { Tone::Plain }),
+        word(if is_other { " ▲ not the queen's" } else { "" }, Tone::Warn),
     ];
     if let Some(at) = worker.retry_at {
         lives.push(word(format!("   started again at {}", ctx.clock(at)), Tone::Warn));

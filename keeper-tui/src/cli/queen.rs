@@ -6,7 +6,7 @@ mod process;
 use client::ClientError;
 use protocol::{
     ErrorCode,
-    fleet::{HiveState, Snapshot},
+    fleet::{FirstTokenRecord, HiveState, Snapshot},
 };
 use serde_json::json;
 
@@ -83,6 +83,10 @@ fn present(address: &QueenAddress, snapshot: &Snapshot) -> Report {
     let running = snapshot.jobs.iter().filter(|job| !job.state.is_ended()).count();
     let queen = snapshot.queen.as_ref();
     let of = |some: usize, all: usize, word: &str| Cell::new(format!("{some} {word} of {all}"));
+    let waits = queen.and_then(|queen| queen.time_to_first_token);
+    let wait = |of: fn(FirstTokenRecord) -> f64| {
+        Cell::from(waits.map(|waits| format!("{:.0} ms", of(waits))))
+    };
     let mut table = Table::new(["FIELD", "VALUE"]);
     for (field, value) in [
         ("state", Cell::toned(state, tone)),
@@ -93,6 +97,8 @@ fn present(address: &QueenAddress, snapshot: &Snapshot) -> Report {
         ("workers", of(serving, snapshot.workers.len(), "serving")),
         ("jobs", of(running, snapshot.jobs.len(), "running")),
         ("waiting", Cell::from(queen.map(|queen| queen.queued))),
+        ("ttft p50", wait(|it| it.p50_ms)),
+        ("ttft p95", wait(|it| it.p95_ms)),
     ] {
         table.row([Cell::new(field), value]);
     }
@@ -105,6 +111,7 @@ fn present(address: &QueenAddress, snapshot: &Snapshot) -> Report {
         "workers": {"total": snapshot.workers.len(), "serving": serving},
         "jobs": {"total": snapshot.jobs.len(), "running": running},
         "waiting": queen.map(|queen| queen.queued),
+        "time_to_first_token": waits,
     });
     let names = vec![address.url.to_string()];
     Report { document, names, blocks: vec![Block::Table(table)], exit }

@@ -162,12 +162,12 @@ fn stated_health(result: &Value) -> Exit {
 
 /// The queen in one line.
 pub fn queen_line(queen: &QueenRecord) -> String {
-    format!(
-        "queen {}  up {}  {} waiting",
-        queen.version,
-        age(queen.started_at, queen.now),
-        queen.queued
-    )
+    let up = age(queen.started_at, queen.now);
+    let line = format!("queen {}  up {up}  {} waiting", queen.version, queen.queued);
+    match queen.time_to_first_token {
+        Some(it) => format!("{line}  ttft p50 {:.0} ms p95 {:.0} ms", it.p50_ms, it.p95_ms),
+        None => line,
+    }
 }
 
 /// Any JSON: an object as rows of a name and a value, a list of objects as

@@ -12,7 +12,7 @@ use protocol::{
     fleet::{HiveRecord, HiveState, QueenRecord, Snapshot, WorkerState},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::tables::jobs;
 use self::{
@@ -238,6 +238,22 @@ fn one<T: DeserializeOwned>(result: &Value, field: &str) -> Option<T> {
 /// A list of records, by itself or as a field.
 fn list<T: DeserializeOwned>(result: &Value, field: &str) -> Option<Vec<T>> {
     one(result, field)
+}
+
+/// The exit codes as an answer.
+pub fn exit_codes() -> Report {
+    let mut table = Table::new([">CODE", "MEANING"]);
+    for (exit, meaning) in Exit::ALL {
+        table.row([Cell::new(exit.code()), Cell::new(meaning)]);
+    }
+    let codes = Exit::ALL.map(|(exit, meaning)| json!({"code": exit.code(), "meaning": meaning}));
+    let names = Exit::ALL.map(|(exit, _)| exit.code().to_string());
+    Report {
+        document: json!({ "exit_codes": codes }),
+        names: names.to_vec(),
+        blocks: vec![Block::Table(table)],
+        exit: Exit::Done,
+    }
 }
 
 #[cfg(test)]

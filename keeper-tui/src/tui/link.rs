@@ -113,6 +113,9 @@ impl Link {
             Effect::Act { ticket, operation } => self.ask(|queen| async move {
                 Message::Acted { ticket, result: submit(&queen, &operation).await }
             }),
+            Effect::ActAgain { ticket, job } => self.ask(|queen| async move {
+                Message::Acted { ticket, result: submit_again(&queen, &job).await }
+            }),
             Effect::Cancel(job) => self.ask(|queen| async move {
                 let result = queen.cancel(&job).await.map_err(|error| error.one_line());
                 Message::Cancelled { job, result }
@@ -228,6 +231,12 @@ async fn submit(queen: &Daemon, operation: &Operation) -> Result<JobId, String> 
     created.map(|it| it.job_id).map_err(|error| error.one_line())
 }
 
+/// Only the queen knows what was asked of a job: no feed carries prompts.
+async fn submit_again(queen: &Daemon, job: &JobId) -> Result<JobId, String> {
+    let details = queen.job(job).await.map_err(|error| error.one_line())?;
+    submit(queen, &details.again().map_err(|error| error.one_line())?).await
+}
+
 /// Asks every machine for its models. The answer is a job's, because only the
 /// machines know.
 async fn read_models(queen: &Daemon) -> Result<(Vec<ModelRecord>, Vec<String>), String> {
@@ -292,7 +301,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::Cancel(job) => {
             Some(Message::Cancelled { job: job.clone(), result: Err(why.to_owned()) })
         }
-        Effect::Act { ticket, .. } => {
+        Effect::Act { ticket, .. } | Effect::ActAgain { ticket, .. } => {
             Some(Message::Acted { ticket: *ticket, result: Err(why.to_owned()) })
         }
         Effect::StopQueen => Some(Message::QueenStopping(Err(why.to_owned()))),

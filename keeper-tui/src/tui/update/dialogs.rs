@@ -1,5 +1,7 @@
 //! What is in front: opened, moved in, answered.
 
+use protocol::operation::is_destructive;
+
 use super::{command, copy, deeds, drill, keys::edit, lists, palette, toast};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
@@ -21,6 +23,7 @@ pub(crate) fn choices(verb: Verb) -> &'static [(char, Verb, &'static str)] {
         Verb::Restart => &[('d', Verb::Restart, "drain first, then restart")],
         Verb::Kill => &[('s', Verb::Kill, "stop now")],
         Verb::Cancel => &[('y', Verb::Cancel, "yes, cancel")],
+        Verb::Retry => &[('y', Verb::Retry, "yes, once more")],
         Verb::StopHive => &[('y', Verb::StopHive, "yes, stop it")],
         Verb::StopQueen => &[('y', Verb::StopQueen, "yes, stop her")],
         _ => &[],
@@ -80,6 +83,9 @@ pub(super) fn start(
         ) => {
             model.ui.dialog = Some(Dialog::Confirm(Confirm { verb, targets, name: None }));
         }
+        (Verb::Retry, _) if targets.iter().any(|target| takes_away(model, target)) => {
+            model.ui.dialog = Some(Dialog::Confirm(Confirm { verb, targets, name: None }));
+        }
         (Verb::DeleteWorker | Verb::DeleteModel, target) => {
             let name = match targets.len() {
                 1 => target.id().to_owned(),
@@ -90,6 +96,13 @@ pub(super) fn start(
         }
         _ => deeds::begin(model, verb, &targets, now),
     }
+}
+
+/// Whether a job, done once more, would take something away.
+fn takes_away(model: &Model, target: &Target) -> bool {
+    let Target::Job(id) = target else { return false };
+    // What is not known could do anything.
+    model.fleet.jobs.get(id).is_none_or(|job| is_destructive(&job.operation))
 }
 
 fn ask(model: &mut Model, target: &Target, now: Now) {

@@ -169,6 +169,7 @@ fn title(confirm: &Confirm) -> String {
         Verb::Kill => "Kill",
         Verb::Restart => "Restart",
         Verb::Cancel => "Cancel",
+        Verb::Retry => "Retry",
         _ => "Delete",
     };
     match confirm.targets.as_slice() {

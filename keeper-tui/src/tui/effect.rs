@@ -45,6 +45,10 @@ pub(crate) enum Effect {
     CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
+    /// Read which hosts `~/.ssh/config` names.
+    ReadHosts,
+    /// Ask the queen what a job was asked for.
+    ReadRequest(JobId),
     /// Ask every machine for its models.
     ReadModels,
     /// Ask the queen for her build.

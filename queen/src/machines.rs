@@ -14,7 +14,6 @@ mod heartbeats;
 mod install;
 mod link;
 mod programs;
-mod retry;
 mod scripts;
 mod store;
 mod tunnel;
@@ -263,7 +262,7 @@ impl Machines {
 const UNFINISHED: &str = "its installation did not come to its end";
 
 fn ssh_field(text: &str) -> Result<SshTarget, ApiError> {
-    text.parse().map_err(|error: config::hives_conf::InvalidValue| {
+    text.parse().map_err(|error: config::values::InvalidValue| {
         ApiError::new(ErrorCode::InvalidField, format!("field `ssh`: {error}"))
             .with_hint("write it as [user@]host[:port]")
     })

@@ -8,18 +8,26 @@
 //! There are two enums: the queen's and the hive's. A hive's code takes a
 //! [`HiveOperation`] and so cannot be handed a queen's.
 
+mod hive;
 mod normalise;
+mod queen;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use normalise::normalise;
-
+pub use self::{
+    hive::{
+        DeviceSelector, EngineKind, ModelDelete, ModelDownload, ModelGet, ModelList, WorkerDelete,
+        WorkerGet, WorkerList, WorkerSpawn,
+    },
+    normalise::normalise,
+    queen::{
+        HiveGet, HiveInstall, HiveList, HiveRefreshCapabilities, HiveStart, HiveStatus, HiveStop,
+        HiveUninstall, HiveUpdate, Infer, SshTest, Status,
+    },
+};
 use crate::{
-    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, WorkerId, bounds, fields,
-    inference::{Message, default_max_tokens, default_temperature},
-    model::Revision,
-    suggest::nearest,
+    ApiError, ErrorCode, HiveId, ModelRef, WorkerId, fields, inference::Message, suggest::nearest,
 };
 
 macro_rules! operations {
@@ -266,6 +274,12 @@ impl HiveOperation {
     }
 }
 
+/// Whether an operation of this name takes away what nothing brings back, so
+/// that a person is asked first.
+pub fn is_destructive(name: &str) -> bool {
+    matches!(name, "hive_stop" | "hive_uninstall" | "worker_delete" | "model_delete")
+}
+
 /// The name and the fields of a body in any of the documented forms.
 fn read_form(body: &[u8]) -> Result<(String, Map<String, Value>), ApiError> {
     normalise(fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?)
@@ -296,358 +310,4 @@ fn unknown_operation(name: &str) -> ApiError {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => error.with_hint(format!("known: {}", known.collect::<Vec<_>>().join(", "))),
     }
-}
-
-/// Fields of `status`: none.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Status {}
-
-/// Fields of `hive_list`: none.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HiveList {}
-
-macro_rules! alias_operation {
-    ($($(#[$doc:meta])* $name:ident $(, $default:ident)?;)+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $name {
-            /// The machine.
-            $(#[serde($default)])?
-            pub alias: HiveId,
-        }
-    )+};
-}
-
-alias_operation! {
-    /// Fields of `hive_start`.
-    HiveStart, default;
-    /// Fields of `hive_stop`.
-    HiveStop, default;
-    /// Fields of `hive_get`.
-    HiveGet, default;
-    /// Fields of `hive_status`.
-    HiveStatus, default;
-    /// Fields of `hive_refresh_capabilities`.
-    HiveRefreshCapabilities, default;
-}
-
-/// Fields of `ssh_test`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SshTest {
-    /// The machine.
-    pub alias: HiveId,
-    /// Where it is: `[user@]host[:port]`; absent: what the files say of the
-    /// alias, and else the alias itself, as ssh knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh: Option<String>,
-    /// The fingerprint of the machine's key, which notes it as known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_key: Option<String>,
-}
-
-/// Fields of `hive_uninstall`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HiveUninstall {
-    /// The machine.
-    pub alias: HiveId,
-    /// The models that the hive downloaded go as well.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub purge: bool,
-    /// Only the queen forgets it: the machine is gone for good.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub forget: bool,
-}
-
-/// Fields of `hive_install`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HiveInstall {
-    /// The machine.
-    pub alias: HiveId,
-    /// Where the binaries for that machine are; absent: as `hives.conf` says,
-    /// or this build's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binary_path: Option<String>,
-    /// As in `ssh_test`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh: Option<String>,
-    /// As in `ssh_test`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_key: Option<String>,
-}
-
-/// Fields of `hive_update`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HiveUpdate {
-    /// The machine.
-    pub alias: HiveId,
-    /// As in `hive_install`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binary_path: Option<String>,
-    /// An older version may take the place of a newer one.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub allow_downgrade: bool,
-}
-
-/// Fields of `infer`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Infer {
-    /// Text to continue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<String>,
-    /// A conversation to answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub messages: Option<Vec<Message>>,
-    /// Which model.
-    pub model: ModelRef,
-    /// Only on this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hive_id: Option<HiveId>,
-    /// Only by this worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker_id: Option<WorkerId>,
-    /// Only on this device.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<DeviceId>,
-    /// How many tokens at most.
-    #[serde(default = "default_max_tokens", deserialize_with = "bounds::max_tokens")]
-    pub max_tokens: u32,
-    /// 0 to 2; 0 always takes the likeliest token.
-    #[serde(default = "default_temperature", deserialize_with = "bounds::temperature")]
-    pub temperature: f64,
-    /// Keep the smallest set of tokens whose probability reaches this.
-    #[serde(
-        default,
-        deserialize_with = "bounds::fraction",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub top_p: Option<f64>,
-    /// Keep this many of the likeliest tokens.
-    #[serde(default, deserialize_with = "bounds::top_k", skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<u32>,
-    /// Drop tokens less likely than this times the likeliest one.
-    #[serde(
-        default,
-        deserialize_with = "bounds::fraction",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub min_p: Option<f64>,
-    /// Above 1, tokens already seen become less likely.
-    #[serde(
-        default,
-        deserialize_with = "bounds::repetition_penalty",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub repetition_penalty: Option<f64>,
-    /// Equal seeds give equal text; absent: a new one each time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    /// Generation ends before the first of these would appear.
-    #[serde(default, deserialize_with = "bounds::stop", skip_serializing_if = "Vec::is_empty")]
-    pub stop: Vec<String>,
-    /// `false`: the text comes once, in the result.
-    #[serde(default = "yes")]
-    pub stream: bool,
-}
-
-impl Infer {
-    /// Continue `prompt` with `model`, everything else as documented.
-    pub fn new(prompt: impl Into<String>, model: ModelRef) -> Self {
-        Self {
-            prompt: Some(prompt.into()),
-            messages: None,
-            model,
-            hive_id: None,
-            worker_id: None,
-            device: None,
-            max_tokens: default_max_tokens(),
-            temperature: default_temperature(),
-            top_p: None,
-            top_k: None,
-            min_p: None,
-            repetition_penalty: None,
-            seed: None,
-            stop: Vec::new(),
-            stream: true,
-        }
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Which device of a hive: by its name, or by its index among the devices of
-/// the engine's kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum DeviceSelector {
-    /// `GPU-0`, `CPU-0`.
-    Id(DeviceId),
-    /// 0, 1, ….
-    Index(u32),
-}
-
-impl<'de> Deserialize<'de> for DeviceSelector {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        match Value::deserialize(d)? {
-            Value::String(id) => id.parse().map(Self::Id).map_err(D::Error::custom),
-            Value::Number(index) => index
-                .as_u64()
-                .and_then(|index| u32::try_from(index).ok())
-                .map(Self::Index)
-                .ok_or_else(|| D::Error::custom("must be a small whole number or a name")),
-            _ => Err(D::Error::custom("must be a device such as \"GPU-0\", or its index")),
-        }
-    }
-}
-
-/// The kind of engine a worker is built with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EngineKind {
-    /// Processors.
-    Cpu,
-    /// NVIDIA GPUs.
-    Cuda,
-    /// Apple GPUs.
-    Metal,
-}
-
-/// Fields of `worker_spawn`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerSpawn {
-    /// The machine.
-    #[serde(default)]
-    pub hive_id: HiveId,
-    /// What to run.
-    pub model: ModelRef,
-    /// On what; absent: the best that fits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<DeviceSelector>,
-    /// With which engine; absent: the device's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worker: Option<EngineKind>,
-    /// How many requests at once.
-    #[serde(default, deserialize_with = "bounds::slots", skip_serializing_if = "Option::is_none")]
-    pub slots: Option<u32>,
-    /// How many tokens its context holds; absent: what the model was made for.
-    #[serde(
-        default,
-        deserialize_with = "bounds::context_length",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub context_length: Option<u32>,
-    /// How many threads on a processor; absent: its share of the free cores.
-    #[serde(
-        default,
-        deserialize_with = "bounds::threads",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub threads: Option<u32>,
-}
-
-impl WorkerSpawn {
-    /// Run `model` on `hive_id`, everything else as documented.
-    pub fn new(hive_id: HiveId, model: ModelRef) -> Self {
-        Self {
-            hive_id,
-            model,
-            device: None,
-            worker: None,
-            slots: None,
-            context_length: None,
-            threads: None,
-        }
-    }
-}
-
-/// Fields of `worker_list`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerList {
-    /// Absent: every machine's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hive_id: Option<HiveId>,
-}
-
-/// Fields of `worker_get`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerGet {
-    /// Absent: wherever it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hive_id: Option<HiveId>,
-    /// The worker.
-    #[serde(alias = "id")]
-    pub worker_id: WorkerId,
-}
-
-/// Fields of `worker_delete`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkerDelete {
-    /// Absent: wherever it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hive_id: Option<HiveId>,
-    /// The worker.
-    #[serde(alias = "id")]
-    pub worker_id: WorkerId,
-}
-
-/// Fields of `model_download`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelDownload {
-    /// The machine.
-    #[serde(default)]
-    pub hive_id: HiveId,
-    /// What to fetch.
-    pub model: ModelRef,
-    /// Which branch, tag or commit; absent: `main`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<Revision>,
-}
-
-/// Fields of `model_list`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelList {
-    /// Absent: every machine's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hive_id: Option<HiveId>,
-}
-
-/// Fields of `model_get`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelGet {
-    /// The machine.
-    #[serde(default)]
-    pub hive_id: HiveId,
-    /// The model.
-    pub id: ModelRef,
-    /// Ask the hub about a model that is not here.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub hub: bool,
-}
-
-/// Fields of `model_delete`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelDelete {
-    /// The machine.
-    #[serde(default)]
-    pub hive_id: HiveId,
-    /// The model.
-    pub id: ModelRef,
 }

@@ -25,6 +25,9 @@ pub(crate) fn command_line(model: &Model, verb: Verb, targets: &[Target]) -> Str
                     let _ = write!(cancelled, " {}", shell_word(job.as_str()));
                 }
                 Step::Submit(operation) => lines.push(operation_line(&model.program, operation)),
+                Step::Again(job) => {
+                    lines.push(format!("{} job retry {}", model.program, shell_word(job.as_str())));
+                }
             }
         }
         if steps.is_empty() {
@@ -90,6 +93,7 @@ fn flag(line: &mut String, name: &str, value: Option<impl ToString>) {
 }
 
 fn queen(line: &mut String, operation: &QueenOperation) {
+    let (mut ssh, mut host_key) = (None, None);
     let (verb, alias) = match operation {
         QueenOperation::Infer(it) => return infer(line, it),
         QueenOperation::Status(_) => return line.push_str(" status"),
@@ -100,12 +104,17 @@ fn queen(line: &mut String, operation: &QueenOperation) {
         QueenOperation::HiveStatus(it) => ("status", &it.alias),
         QueenOperation::HiveRefreshCapabilities(it) => ("refresh", &it.alias),
         QueenOperation::SshTest(it) => ("test", &it.alias),
-        QueenOperation::HiveInstall(it) => ("install", &it.alias),
+        QueenOperation::HiveInstall(it) => {
+            (ssh, host_key) = (it.ssh.as_ref(), it.host_key.as_ref());
+            ("install", &it.alias)
+        }
         QueenOperation::HiveUninstall(it) => ("uninstall", &it.alias),
         QueenOperation::HiveUpdate(it) => ("update", &it.alias),
     };
     let _ = write!(line, " hive {verb}");
     word(line, alias.as_str());
+    flag(line, "ssh", ssh);
+    flag(line, "host-key", host_key);
 }
 
 fn infer(line: &mut String, infer: &Infer) {

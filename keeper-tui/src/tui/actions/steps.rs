@@ -8,8 +8,9 @@
 use protocol::{
     JobId, WorkerId,
     operation::{
-        DeviceSelector, HiveOperation, HiveRefreshCapabilities, HiveStart, HiveStop, ModelDelete,
-        ModelDownload, Operation, QueenOperation, WorkerDelete, WorkerSpawn,
+        DeviceSelector, HiveInstall, HiveOperation, HiveRefreshCapabilities, HiveStart, HiveStop,
+        HiveUpdate, ModelDelete, ModelDownload, Operation, QueenOperation, WorkerDelete,
+        WorkerSpawn,
     },
 };
 
@@ -23,6 +24,9 @@ pub(crate) enum Step {
     Submit(Operation),
     /// The cancellation of a job; done when the job is over.
     Cancel(JobId),
+    /// A new job that does what this one was asked for; done when the new one
+    /// is.
+    Again(JobId),
 }
 
 /// The jobs that a worker has to do, oldest first.
@@ -68,6 +72,14 @@ pub(crate) fn steps(model: &Model, verb: Verb, target: &Target) -> Result<Vec<St
         (Verb::RefreshHive, Target::Hive(id)) => {
             queen(HiveRefreshCapabilities { alias: id.clone() }.into())
         }
+        (Verb::InstallHive, Target::Hive(id)) => {
+            let alias = id.clone();
+            queen(HiveInstall { alias, binary_path: None, ssh: None, host_key: None }.into())
+        }
+        (Verb::UpdateHive, Target::Hive(id)) => {
+            let alias = id.clone();
+            queen(HiveUpdate { alias, binary_path: None, allow_downgrade: false }.into())
+        }
         (Verb::Download, Target::Model(on, id)) => {
             hive(ModelDownload { hive_id: on.clone(), model: id.clone(), revision: None }.into())
         }
@@ -75,10 +87,7 @@ pub(crate) fn steps(model: &Model, verb: Verb, target: &Target) -> Result<Vec<St
             hive(ModelDelete { hive_id: on.clone(), id: id.clone() }.into())
         }
         (Verb::Cancel, Target::Job(id)) => vec![Step::Cancel(id.clone())],
-        (Verb::Retry, Target::Job(id)) => match model.deeds.asked.get(id) {
-            Some(operation) => vec![Step::Submit(operation.clone())],
-            None => return Err(Reason::AskedElsewhere),
-        },
+        (Verb::Retry, Target::Job(id)) => vec![Step::Again(id.clone())],
         _ => Vec::new(),
     })
 }

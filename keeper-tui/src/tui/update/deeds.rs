@@ -25,6 +25,8 @@ fn words(verb: Verb) -> (&'static str, &'static str) {
         Verb::Spawn => ("Spawning", "spawned"),
         Verb::Download => ("Downloading", "downloaded"),
         Verb::StartHive | Verb::StartQueen => ("Starting", "started"),
+        Verb::InstallHive => ("Installing", "installed"),
+        Verb::UpdateHive => ("Updating", "updated"),
         Verb::RefreshHive => ("Refreshing", "refreshed"),
         Verb::Attach => ("Opening", "opened"),
         Verb::Cancel => ("Cancelling", "cancelled"),
@@ -110,11 +112,10 @@ fn push(model: &mut Model, deed: Deed, line: String, now: Now) {
 
 /// The queen answered a request.
 pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, String>, now: Now) {
-    let mut open = None;
+    let (mut open, mut renamed) = (None, None);
     for deed in &mut model.deeds.running {
         for run in &mut deed.runs {
-            let RunState::Asking(awaited, operation) = &run.state else { continue };
-            if *awaited != ticket {
+            if run.state != RunState::Asking(ticket) {
                 continue;
             }
             run.state = match &result {
@@ -122,16 +123,20 @@ pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, Str
                     if deed.opens {
                         open = Some(job.clone());
                     }
-                    let asked = (job.clone(), (**operation).clone());
-                    let state = RunState::Running { job: job.clone(), since: now.monotonic };
-                    model.deeds.asked.insert(asked.0, asked.1);
-                    state
+                    if deed.verb == Verb::Retry {
+                        run.target = format!("{} as {}", run.target, job.short());
+                        renamed = Some(format!("Retrying {}", run.target));
+                    }
+                    RunState::Running { job: job.clone(), since: now.monotonic }
                 }
                 Err(cause) => RunState::Failed(cause.clone()),
             };
         }
     }
-    model.deeds.trim_asked();
+    // The old id alone would hide that another job is at work.
+    if let Some(text) = renamed {
+        toast(model, text, Tone::Working, now);
+    }
     if let Some(job) = open {
         drill::deeper(model, View::Job(job), now);
     }
@@ -221,16 +226,24 @@ pub(super) fn advance(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
 fn ask(model: &mut Model, step: Step, effects: &mut Vec<Effect>) -> RunState {
     match step {
         Step::Submit(operation) => {
-            model.deeds.tickets += 1;
-            let ticket = model.deeds.tickets;
-            effects.push(Effect::Act { ticket, operation: operation.clone() });
-            RunState::Asking(ticket, Box::new(operation))
+            let ticket = model.deeds.ticket();
+            effects.push(Effect::Act { ticket, operation });
+            RunState::Asking(ticket)
+        }
+        Step::Again(job) => {
+            let ticket = model.deeds.ticket();
+            effects.push(Effect::ActAgain { ticket, job });
+            RunState::Asking(ticket)
         }
         Step::Cancel(job) => {
             effects.push(Effect::Cancel(job.clone()));
             RunState::Cancelling(job)
         }
     }
+}
+
+fn shows_key(model: &Model, alias: &str) -> bool {
+    alias.parse().is_ok_and(|alias| model.shown_key(&alias).is_some())
 }
 
 /// One line for all of it; in the history a line for each that failed.
@@ -249,6 +262,11 @@ fn tell(model: &mut Model, deed: &Deed, now: Now) {
     let (text, tone) = match (deed.runs.as_slice(), failed.as_slice()) {
         ([run], []) => (format!("{} {done} in {took:.1} s", run.target), Tone::Good),
         (_, []) => (format!("{all} {} {done} in {took:.1} s", deed.kind.words().1), Tone::Good),
+        ([_], [(target, _), ..]) if deed.verb == Verb::InstallHive && shows_key(model, target) => {
+            let text =
+                format!("{target} shows a key that is not known: install it again to see it");
+            (text, Tone::Warn)
+        }
         ([_], [(target, cause), ..]) => (format!("{target} was not {done}: {cause}"), Tone::Bad),
         (_, [(target, cause), rest @ ..]) => {
             let more = match rest.len() {

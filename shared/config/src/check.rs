@@ -107,7 +107,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let paths = paths(temp.path());
         fs::write(paths.config_file(), "[queen]\ntoken_file = \"queen.token\"\n").unwrap();
-        fs::write(paths.hives_file(), "Host a\n  Url http://a:1\n  TokenFile a.token\n").unwrap();
+        fs::write(paths.hives_file(), "Host a\n  Url https://a:1\n  TokenFile a.token\n").unwrap();
         let problems = check(&paths).problems;
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("config.toml: ") && problems[0].contains("queen.token"));

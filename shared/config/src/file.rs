@@ -353,8 +353,7 @@ fn read_hive(
         }
         (None, Some(offset)) => Err(source.refuse(
             offset,
-            "a `token_file` or a `ca_file` needs a `url`: whom the token is shown to, or who is \
-             vouched for",
+            "`token_file` needs a `url` to show the token to, and `ca_file` one to vouch for",
         )),
         (None, None) => hives_conf::reach_by_alias(alias, source.path),
     }

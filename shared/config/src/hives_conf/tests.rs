@@ -70,7 +70,7 @@ fn a_hive_of_its_own_address_needs_no_ssh() {
     assert_eq!(url("Host a\nUrl https://a.lan:9443/\n"), "https://a.lan:9443");
     assert_eq!(url("Host a\nTransport http\nHostName 10.0.0.7\n"), "http://10.0.0.7:9000");
     assert_eq!(url("Host a\nTransport http\nHostName fe80::1\nHivePort 1\n"), "http://[fe80::1]:1");
-    let Reach::Http { token_file, .. } = reach("Host a\nUrl http://a\nTokenFile a.token\n") else {
+    let Reach::Http { token_file, .. } = reach("Host a\nUrl https://a\nTokenFile a.token\n") else {
         panic!("not http");
     };
     assert_eq!(token_file.unwrap(), Path::new("/c/a.token"));
@@ -182,6 +182,8 @@ fn block() -> impl Strategy<Value = Written> {
         "/[a-z0-9/._+,@-]{0,12}".prop_map(|value| (6, value)),
         select(vec!["ssh", "http"]).prop_map(|value| (7, value.to_owned())),
         "http://[a-z]{1,8}:[1-9][0-9]{0,3}".prop_map(|value| (8, value)),
+        "/[a-z0-9/._+,@-]{0,12}".prop_map(|value| (10, value)),
+        select(vec!["yes", "no"]).prop_map(|value| (11, value.to_owned())),
     ];
     (option::of(vec(alias, 1..4)), vec(setting, 0..6), any::<u8>()).prop_map(
         |(hosts, settings, spelling)| Written {
@@ -239,6 +241,11 @@ fn values_read(settings: &Settings) -> Vec<Option<String>> {
         transport,
         text(&settings.url),
         text(&settings.token_file),
+        text(&settings.ca_file),
+        settings.insecure_http.as_ref().map(|set| match set.value {
+            YesNo::Yes => "yes".to_owned(),
+            YesNo::No => "no".to_owned(),
+        }),
     ]
 }
 

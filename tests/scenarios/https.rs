@@ -80,9 +80,14 @@ async fn a_hive_behind_tls_serves_whoever_trusts_it_and_shows_its_token() -> any
     conf("")?;
     cluster.restart_queen(&[]).await?;
     until_reason(&cluster, &["certificate that is not trusted", "CaFile"]).await?;
-    authority.write(&ca)?;
-    cluster.restart_queen(&[("SSL_CERT_FILE", &ca.display().to_string())]).await?;
+    let system = authority.write(&dir.join("system.pem"))?.display().to_string();
+    cluster.restart_queen(&[("SSL_CERT_FILE", &system)]).await?;
     until_ready(&cluster).await?;
+
+    // Where a file names authorities, what this machine trusts does not count.
+    conf("  CaFile ca.pem\n")?;
+    cluster.restart_queen(&[("SSL_CERT_FILE", &system)]).await?;
+    until_reason(&cluster, &["certificate that is not trusted", "CaFile"]).await?;
 
     // A token for everybody on the way.
     fs::write(

@@ -20,7 +20,9 @@ use toml::de::DeTable;
 use crate::{
     Paths,
     hives::{HiveEntry, Origin, Reach},
-    hives_conf, text_file,
+    hives_conf,
+    keys::KeysConfig,
+    text_file,
     toml_section::{Section, Source},
 };
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub hive: HiveConfig,
     /// `[keeper]`
     pub keeper: KeeperConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
     /// `[hives.<alias>]` and `hives.conf`: the hives the queen knows.
     pub hives: BTreeMap<HiveId, HiveEntry>,
     /// What is understood and perhaps not meant; whoever reads the
@@ -95,6 +99,8 @@ pub struct KeeperConfig {
     pub local_hive_notice: bool,
     /// The signs the dashboard draws with.
     pub glyphs: Glyphs,
+    /// Whether the dashboard opens as it was left.
+    pub restore_session: bool,
 }
 
 /// `[keeper] glyphs`
@@ -203,6 +209,7 @@ impl Default for KeeperConfig {
             theme: None,
             local_hive_notice: true,
             glyphs: Glyphs::default(),
+            restore_session: true,
         }
     }
 }
@@ -234,6 +241,9 @@ impl Config {
             queen: QueenConfig::read(root.section("queen")?, source)?,
             hive: HiveConfig::read(root.section("hive")?, source)?,
             keeper: KeeperConfig::read(root.section("keeper")?)?,
+            keys: root
+                .untyped("keys")
+                .map_or_else(KeysConfig::default, |value| KeysConfig::read(value, source)),
             hives: root
                 .sections("hives")?
                 .into_iter()
@@ -324,6 +334,9 @@ impl KeeperConfig {
             glyphs: section
                 .parsed("glyphs", "`auto` or `ascii`")?
                 .map_or_else(Glyphs::default, |glyphs| glyphs.value),
+            restore_session: section
+                .boolean("restore_session")?
+                .unwrap_or(Self::default().restore_session),
         };
         section.finish()?;
         Ok(keeper)

@@ -21,7 +21,7 @@ use crate::{
     Paths,
     hives::{HiveEntry, Origin, Reach},
     hives_conf,
-    keys::KeysConfig,
+    keys::{KeysConfig, Place, Written},
     text_file,
     toml_section::{Section, Source},
 };
@@ -93,7 +93,7 @@ pub struct KeeperConfig {
     /// The most frames the dashboard draws in a second; none: it chooses.
     pub fps: Option<u32>,
     /// The dashboard's theme by name; none: the terminal's own colours.
-    pub theme: Option<String>,
+    pub theme: Option<Written>,
     /// Whether starting this machine's hive tells what `local-hive` would
     /// save, where the queen was built without it.
     pub local_hive_notice: bool,
@@ -240,7 +240,7 @@ impl Config {
         let config = Self {
             queen: QueenConfig::read(root.section("queen")?, source)?,
             hive: HiveConfig::read(root.section("hive")?, source)?,
-            keeper: KeeperConfig::read(root.section("keeper")?)?,
+            keeper: KeeperConfig::read(root.section("keeper")?, source)?,
             keys: root
                 .untyped("keys")
                 .map_or_else(KeysConfig::default, |value| KeysConfig::read(value, source)),
@@ -323,11 +323,13 @@ impl HiveConfig {
 }
 
 impl KeeperConfig {
-    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+    fn read(mut section: Section<'_>, source: Source<'_>) -> Result<Self, ConfigError> {
         let keeper = Self {
             queen_url: section.parsed("queen_url", BaseUrl::SHAPE)?.map(|url| url.value),
             fps: section.integer("fps", 1..=60)?,
-            theme: section.parsed("theme", "the name of a theme")?.map(|theme| theme.value),
+            theme: section
+                .parsed("theme", "the name of a theme")?
+                .map(|theme| Written { text: theme.value, place: Place::of(source, theme.offset) }),
             local_hive_notice: section
                 .boolean("local_hive_notice")?
                 .unwrap_or(Self::default().local_hive_notice),

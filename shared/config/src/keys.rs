@@ -134,7 +134,7 @@ impl Written {
 }
 
 impl Place {
-    fn of(source: Source<'_>, offset: usize) -> Self {
+    pub(crate) fn of(source: Source<'_>, offset: usize) -> Self {
         let before = source.text.get(..offset).unwrap_or(source.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;

@@ -9,8 +9,11 @@ mod feed;
 mod infer;
 mod keys;
 pub(crate) mod lists;
+mod mouse;
 pub(crate) mod palette;
 mod reading;
+pub(crate) mod session;
+mod settings;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -49,6 +52,10 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             keys::key(model, key, now, &mut effects);
         }
         Message::Paste(text) => paste(model, &text),
+        Message::Mouse { mouse, at } => {
+            lists::arrange(model, now);
+            mouse::mouse(model, mouse, at, now);
+        }
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => lists::arrange(model, now),
         Message::Feed(news) => feed::news(model, news, now),
@@ -87,6 +94,8 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, cause, Tone::Bad, now);
             }
         }
+        Message::ConfigEdited(result) => settings::edited(model, result, now),
+        Message::Noticed(notices) => settings::noticed(model, notices, now),
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
         Message::RecordingEnded => recording_ended(model, now),

@@ -21,6 +21,7 @@ use super::{
     },
 };
 use crate::tui::{
+    keymap::Action,
     state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
     update::{is_large, lists::title, shown_streams},
@@ -347,9 +348,9 @@ fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The body before there is any machine.
-fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+fn welcome(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let inner = Panel::new("Welcome to rbee").draw(area, buffer);
-    let key = |key: &'static str| word(key, Tone::Accent);
+    let key = |action| ctx.model.keymap.label(action);
     let command = |text: &'static str| word(text, Tone::Strong);
     let lines = [
         Line::default(),
@@ -357,7 +358,7 @@ fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Line::default(),
         Line::from(vec![
             Span::raw("  Ask the demo model          "),
-            key("6"),
+            word(key(Action::ShowInfer), Tone::Accent),
             Span::raw("  the queen starts what is missing"),
         ]),
         Line::from(vec![
@@ -369,7 +370,10 @@ fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             command("rbee-keeper hive install ALIAS"),
         ]),
         Line::default(),
-        Line::from(word("Every key is in the help: ?", Tone::Quiet)),
+        Line::from(word(
+            format!("Every key is in the help: {}", key(Action::ToggleHelp)),
+            Tone::Quiet,
+        )),
     ];
     for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
         cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));

@@ -133,3 +133,95 @@ fn sort(model: &mut Model, name: ListName, title: &str, now: Now) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{Terminal, backend::TestBackend};
+
+    use super::*;
+    use crate::tui::{
+        fixture::{Stage, id},
+        message::Message,
+        state::{HiveTab, reading::Reading},
+        view::view,
+    };
+
+    /// Points at the first place where the screen says this.
+    fn point(stage: &mut Stage, mouse: Mouse, at: &str) {
+        let (width, height) = stage.model.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| drop(view(&stage.model, frame, stage.now))).unwrap();
+        let screen = terminal.backend().to_string();
+        // The backend sets each row in quotation marks.
+        let found = screen.lines().enumerate().find_map(|(y, row)| {
+            let row: String = row.chars().skip(1).collect();
+            let (before, _) = row.split_once(at)?;
+            let x = unicode_width::UnicodeWidthStr::width(before);
+            Some(Position::new(u16::try_from(x).unwrap(), u16::try_from(y).unwrap()))
+        });
+        let at = found.unwrap_or_else(|| panic!("no {at:?} in\n{screen}"));
+        stage.send(Message::Mouse { mouse, at });
+    }
+
+    #[test]
+    fn it_is_asked_for_and_given_back() {
+        let mut stage = Stage::busy((80, 24));
+        assert_eq!(stage.type_keys("M"), [Effect::Mouse(true)]);
+        let toast = stage.model.ui.toast.clone().unwrap();
+        assert!(toast.text.contains("hold Shift, or M turns it off"), "{}", toast.text);
+        assert_eq!(stage.type_keys("M"), [Effect::Mouse(false)]);
+        assert!(!stage.model.ui.mouse);
+    }
+
+    #[test]
+    fn a_click_goes_where_it_points() {
+        let mut stage = Stage::busy((120, 30));
+        point(&mut stage, Mouse::Click, "edge-7");
+        assert_eq!(stage.model.ui.hives.id(), Some(&id("edge-7")));
+        point(&mut stage, Mouse::Click, "edge-7 · narration");
+        assert_eq!(stage.model.ui.focus, Pane::Narration);
+        point(&mut stage, Mouse::Click, "2 workers");
+        assert_eq!(stage.model.ui.view, View::Workers);
+        point(&mut stage, Mouse::Click, "wk-07");
+        assert_eq!(stage.model.ui.workers.id(), Some(&id("wk-07")));
+        point(&mut stage, Mouse::Click, "STATE");
+        let sort = stage.model.ui.workers.sort.unwrap();
+        assert!(!sort.descending);
+        point(&mut stage, Mouse::Click, "STATE");
+        assert!(stage.model.ui.workers.sort.unwrap().descending, "again turns it around");
+        assert_eq!(stage.model.ui.workers.id(), Some(&id("wk-07")), "the selection stays");
+        stage.type_keys("1\n");
+        point(&mut stage, Mouse::Click, "GPUs  Models");
+        assert_eq!(stage.model.ui.view, View::Hive(id("edge-7"), HiveTab::Devices));
+    }
+
+    #[test]
+    fn the_wheel_moves_what_it_points_at_and_not_what_has_the_focus() {
+        let mut stage = Stage::busy((120, 30));
+        stage.type_keys("jj");
+        let first = stage.model.ui.hives.id().cloned();
+        let many: Vec<String> = (0..40).map(|n| format!("line {n}")).collect();
+        for line in &many {
+            let event = protocol::job::JobEvent::new("x", line.as_str());
+            let narration = protocol::fleet::Narration { job_id: id("job-00007f3c"), event };
+            stage.feed(protocol::fleet::FeedEvent::Narration(narration));
+        }
+        point(&mut stage, Mouse::WheelUp, "line 39");
+        let window = stage.model.ui.windows.on(Reading::Fleet);
+        assert_ne!(window.place, Default::default(), "it no longer follows");
+        assert_eq!(stage.model.ui.focus, Pane::List);
+        assert_eq!(stage.model.ui.hives.id().cloned(), first);
+        point(&mut stage, Mouse::WheelUp, "edge-7");
+        assert_ne!(stage.model.ui.hives.id().cloned(), first);
+    }
+
+    #[test]
+    fn what_is_in_front_is_not_clicked_through() {
+        let mut stage = Stage::busy((80, 24));
+        stage.type_keys("2x");
+        assert!(stage.model.ui.dialog.is_some());
+        point(&mut stage, Mouse::Click, "5 jobs");
+        assert_eq!(stage.model.ui.view, View::Workers);
+        assert!(stage.model.ui.dialog.is_some());
+    }
+}

@@ -176,23 +176,22 @@ impl Draft {
             }
             return;
         }
+        let mut refused = Vec::new();
         for key in &wish.keys {
             match self.accept(binding, key) {
                 Ok(accepted) => {
                     let place = key.place.clone();
                     self.taken.push(Taken { binding: at, key: accepted, place });
                 }
-                Err(text) => self.problem(&key.place, text),
+                Err(text) => refused.push((&key.place, text)),
             }
         }
-        if !self.taken.iter().any(|it| it.binding == at) {
-            let text = format!(
-                "`{}` has no key that can be used; it keeps {}",
-                binding.action.id(),
-                names(&binding.keys)
-            );
-            self.problem(&wish.action.place, text);
+        let has_none = refused.len() == wish.keys.len();
+        if let Some((_, text)) = refused.last_mut().filter(|_| has_none) {
+            let (id, kept) = (binding.action.id(), names(&binding.keys));
+            text.push_str(&format!("; `{id}` keeps {kept}"));
         }
+        refused.into_iter().for_each(|(place, text)| self.problem(place, text));
     }
 
     /// Whether a binding can have a key; or why not.
@@ -220,7 +219,7 @@ impl Draft {
         if let Some(before) = before {
             let other = KEYMAP.get(before.binding).map_or("", |it| it.action.id());
             return Err(format!(
-                "{name:?} is bound twice in [keys.{}]: line {} has it for `{other}`; it stays there",
+                "{name:?} is bound twice in [keys.{}]: line {} has it for `{other}`",
                 context.name(),
                 before.place.line
             ));

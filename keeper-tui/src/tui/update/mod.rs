@@ -202,6 +202,12 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
         let at = model.queen_time(now);
         model.deeds.alert(Alert { at, text: text.clone(), tone });
     }
+    show(model, &text, tone, now);
+}
+
+/// The same for what is among the alerts already.
+fn show(model: &mut Model, text: &str, tone: Tone, now: Now) {
+    let text = one_line(text).into_owned();
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 

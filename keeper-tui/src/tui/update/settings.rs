@@ -1,9 +1,10 @@
 //! The configuration while the dashboard is open.
 
-use super::toast;
+use super::{show, toast};
 use crate::tui::{
     configuration::Reread,
     effect::Effect,
+    keymap::Action,
     state::{Model, Now, deeds::Alert, dialog::Dialog},
     theme::Tone,
 };
@@ -26,7 +27,7 @@ pub(super) fn edited(model: &mut Model, result: Result<Reread, Vec<String>>, now
             tell(model, problems, Tone::Bad, now);
             let what = if count == 1 { "a mistake" } else { "mistakes" };
             let text = format!("The configuration has {what}; nothing of it counts");
-            toast(model, text, Tone::Bad, now);
+            show(model, &text, Tone::Bad, now);
             model.ui.dialog = Some(Dialog::Alerts(0));
             return;
         }
@@ -41,7 +42,7 @@ pub(super) fn edited(model: &mut Model, result: Result<Reread, Vec<String>>, now
         parts => format!("The configuration counts from now on; {}", parts.join("; ")),
     };
     let tone = if is_fine && restart.is_empty() { Tone::Quiet } else { Tone::Warn };
-    toast(model, text, tone, now);
+    show(model, &text, tone, now);
     if !is_fine {
         model.ui.dialog = Some(Dialog::Alerts(0));
     }
@@ -53,14 +54,12 @@ pub(super) fn noticed(model: &mut Model, notices: Vec<String>, now: Now) {
         [] => return,
         [one] => one.clone(),
         many => {
-            let key = model.keymap.label(crate::tui::keymap::Action::Alerts);
+            let key = model.keymap.label(Action::Alerts);
             format!("{} remarks on your files; {key} shows them", many.len())
         }
     };
-    if notices.len() > 1 {
-        tell(model, notices, Tone::Warn, now);
-    }
-    toast(model, text, Tone::Warn, now);
+    tell(model, notices, Tone::Warn, now);
+    show(model, &text, Tone::Warn, now);
 }
 
 /// Into the alerts, the first on top.

@@ -456,6 +456,7 @@ fn history<'a>(
             spans.insert(0, word(format!("{} ", ctx.when(at)), Tone::Quiet));
             Line::from(spans)
         })
+        .flat_map(|line| broken(&line, inner.width.saturating_sub(2)))
         .collect();
     if total == 0 {
         lines.push(Line::from(word(none, Tone::Quiet)));

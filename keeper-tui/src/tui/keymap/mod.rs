@@ -36,6 +36,8 @@ pub(crate) enum Context {
     Filter,
     /// A command is being typed.
     Palette,
+    /// A machine is being chosen.
+    Machine,
     /// A list to read is in front.
     Pager,
     /// The help is in front.
@@ -58,6 +60,8 @@ pub(crate) enum Context {
     Offer,
     /// Things can be moved through.
     Move,
+    /// The view `fleet` before there is any.
+    Welcome,
     /// The view `fleet`.
     Fleet,
     /// The view `infer`, outside the prompt.
@@ -93,6 +97,8 @@ impl Context {
             Self::Events => "events",
             Self::Settings => "settings",
             Self::Offer => "no-queen",
+            Self::Machine => "machine",
+            Self::Welcome => "no-hive",
             Self::Move => "moving",
             Self::Fleet => "fleet",
             Self::Infer => "infer",
@@ -112,6 +118,7 @@ impl Context {
                 | Self::Form
                 | Self::Filter
                 | Self::Palette
+                | Self::Machine
                 | Self::Prompt
                 | Self::Word
         )
@@ -127,6 +134,7 @@ impl Context {
             Self::Form => "In a form",
             Self::Filter => "Typing a filter",
             Self::Palette => "Typing a command",
+            Self::Machine => "Choosing a machine",
             Self::Pager => "In alerts and commands",
             Self::Help => "In this help",
             Self::Prompt => "Typing a prompt",
@@ -138,6 +146,7 @@ impl Context {
             Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
             Self::Move => "Moving",
+            Self::Welcome => "fleet, while there is no hive",
             Self::Fleet => "fleet",
             Self::Infer => "infer",
             Self::Target => "The selection, or all that is marked",
@@ -207,6 +216,10 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
     if model.ui.ask.is_some() || model.infer.typed.is_some() {
         return vec![Context::Word, Context::Always];
     }
+    if model.ui.view == View::Fleet && model.is_first_run() {
+        // There is no list on the screen that could be moved in or acted on.
+        return vec![Context::Welcome, Context::Anywhere, Context::Always];
+    }
     if model.ui.focus == Pane::Prompt {
         return vec![Context::Prompt, Context::Always];
     }
@@ -254,7 +267,8 @@ fn in_front(dialog: &Dialog) -> Context {
         Dialog::Form(_) => Context::Form,
         Dialog::Filter(..) => Context::Filter,
         Dialog::Palette(_) => Context::Palette,
-        Dialog::Alerts(_) | Dialog::Commands(_) => Context::Pager,
+        Dialog::Machine(_) => Context::Machine,
+        Dialog::Alerts(_) | Dialog::Commands(_) | Dialog::ByUrl => Context::Pager,
     }
 }
 

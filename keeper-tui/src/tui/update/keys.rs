@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui_textarea::{CursorMove, Input, TextArea};
 
 use super::{
-    command, copy, dialogs, drill, infer, lists, mouse, palette, reading, settings, toast,
+    command, copy, dialogs, drill, infer, lists, machines, mouse, palette, reading, settings, toast,
 };
 use crate::tui::{
     actions::Slot,
@@ -146,6 +146,10 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
+        Action::StartHere if typed_ahead => {}
+        Action::StartHere => machines::start_here(model, now),
+        Action::AddMachine => machines::pick(model, now),
+        Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),
         Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::EditConfig => settings::edit(model, now, effects),

@@ -9,6 +9,7 @@ mod feed;
 mod infer;
 mod keys;
 pub(crate) mod lists;
+mod machines;
 mod mouse;
 pub(crate) mod palette;
 mod reading;
@@ -78,6 +79,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
         Message::Models(result) => models_read(model, result, now),
+        Message::Hosts(result) => machines::hosts_read(model, result, now),
         Message::Build(result) => match result {
             Ok(build) => model.queen.build = Some(build),
             Err(cause) => note(model, "build", &cause, now),
@@ -109,6 +111,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
 
 /// Asks for what is on the screen and comes by no feed.
 fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    machines::ask(model, effects);
     let live = model.connection.is_live();
     let view = &model.ui.view;
     let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
@@ -335,6 +338,8 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
 
 #[cfg(test)]
 mod action_tests;
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

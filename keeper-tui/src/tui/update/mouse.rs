@@ -150,7 +150,10 @@ mod tests {
     fn point(stage: &mut Stage, mouse: Mouse, at: &str) {
         let (width, height) = stage.model.size;
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| drop(view(&stage.model, frame, stage.now))).unwrap();
+        let draw = |frame: &mut ratatui::Frame<'_>| {
+            let _next = view(&stage.model, frame, stage.now);
+        };
+        terminal.draw(draw).unwrap();
         let screen = terminal.backend().to_string();
         // The backend sets each row in quotation marks.
         let found = screen.lines().enumerate().find_map(|(y, row)| {

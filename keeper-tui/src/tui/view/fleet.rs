@@ -15,13 +15,13 @@ use super::{
     context::Ctx,
     devices, hive, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
     table::{Column, Table, figures, growing, words},
+    welcome,
     widgets::{
         Panel, UNKNOWN, count, cut_line, figure, graph, hive_sign, job_sign, memory, meter, rate,
         safe, word, worker_sign,
     },
 };
 use crate::tui::{
-    keymap::Action,
     state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
     update::{is_large, lists::title, shown_streams},
@@ -107,8 +107,10 @@ pub(super) fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    if ctx.model.fleet.hives.is_empty() && ctx.model.connection.is_live() {
-        welcome(ctx, area, buffer);
+    if ctx.model.is_first_run() {
+        let (area, bottom) = split_bottom(area, attention_height(ctx));
+        attention_or_help(ctx, bottom, buffer);
+        welcome::draw(ctx, area, buffer);
     } else if is_large(ctx.model.size) {
         large(ctx, area, buffer);
     } else if is_wide(area) {
@@ -314,6 +316,12 @@ fn troubles<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             safe(&error, Tone::Plain),
         ]));
     }
+    lines.extend(model.mismatches().into_iter().map(|it| {
+        Line::from(vec![
+            safe(&format!("▲ {}: ", it.what), Tone::Warn),
+            safe(&it.remedy, Tone::Plain),
+        ])
+    }));
     lines
 }
 
@@ -347,42 +355,12 @@ fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The body before there is any machine.
-fn welcome(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let inner = Panel::new("Welcome to rbee").draw(area, buffer);
-    let key = |action| ctx.model.keymap.label(action);
-    let command = |text: &'static str| word(text, Tone::Strong);
-    let lines = [
-        Line::default(),
-        Line::from("No hives yet. A hive is one machine that runs model workers."),
-        Line::default(),
-        Line::from(vec![
-            Span::raw("  Ask the demo model          "),
-            word(key(Action::ShowInfer), Tone::Accent),
-            Span::raw("  the queen starts what is missing"),
-        ]),
-        Line::from(vec![
-            Span::raw("  Use this machine            "),
-            command("rbee-keeper hive start"),
-        ]),
-        Line::from(vec![
-            Span::raw("  Add a machine by SSH        "),
-            command("rbee-keeper hive install ALIAS"),
-        ]),
-        Line::default(),
-        Line::from(word(
-            format!("Every key is in the help: {}", key(Action::ToggleHelp)),
-            Tone::Quiet,
-        )),
-    ];
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-}
-
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let model = ctx.model;
+    if model.is_first_run() {
+        return welcome::lines(ctx);
+    }
     let rows = model.ui.hives.shown(&model.fleet.hives).map(|(id, hive)| {
         let crew = model.totals.crew(id);
         let (sign, state, tone) = condition(model, hive, crew);

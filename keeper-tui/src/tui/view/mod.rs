@@ -19,11 +19,14 @@ mod hive;
 mod infer;
 mod jobs;
 mod lines;
+mod machines;
 mod models;
 mod offline;
 mod palette;
 mod queen;
 mod table;
+mod totals;
+mod welcome;
 mod widgets;
 mod workers;
 
@@ -39,7 +42,7 @@ use ratatui::{
 
 use self::{
     context::Ctx,
-    widgets::{Panel, bar, count, cut_line, rate, safe, word},
+    widgets::{Panel, bar, cut_line, safe, word},
 };
 use super::{
     keymap::{self, Action},
@@ -266,7 +269,7 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Connection::Live if !model.ui.trail.is_empty() && !is_wide(area_of(model)) => {
             Line::from(format!("{} ", crumbs(model)))
         }
-        Connection::Live => Line::from(format!("{} ", totals(model, room))),
+        Connection::Live => Line::from(format!("{} ", totals::line(model, room))),
         Connection::Connecting | Connection::Unreached(_) | Connection::Syncing { .. } => {
             Line::default()
         }
@@ -276,47 +279,6 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 
 fn area_of(model: &Model) -> Rect {
     Rect { width: model.size.0, height: model.size.1, ..Rect::default() }
-}
-
-/// How much there is, as far as there is room for it.
-fn totals(model: &Model, room: usize) -> String {
-    let fleet = &model.fleet;
-    let workers: usize = model.totals.iter().map(|(_, crew)| crew.alive).sum();
-    let gpus = fleet.devices.values().filter(|it| !it.id.is_cpu()).count();
-    let running = fleet.jobs.values().filter(|it| !it.state.is_ended()).count();
-    let queued = fleet.queen.as_ref().map_or(0, |queen| queen.queued);
-    let speed = speed(model).map(|speed| format!("{} tok/s", rate(Some(speed))));
-    let long = [
-        count(fleet.hives.len(), "hive", "hives"),
-        count(workers, "worker", "workers"),
-        count(gpus, "GPU", "GPUs"),
-        format!("{} running", count(running, "job", "jobs")),
-        format!("queue {queued}"),
-        speed.clone().unwrap_or_default(),
-    ];
-    let short = [
-        count(fleet.hives.len(), "hive", "hives"),
-        format!("{workers} wk"),
-        format!("{gpus} GPU"),
-        if queued > 0 { format!("queue {queued}") } else { String::new() },
-        speed.unwrap_or_default(),
-    ];
-    let shorter = [count(fleet.hives.len(), "hive", "hives"), format!("{workers} wk")];
-    for parts in [&long[..], &short[..], &shorter[..]] {
-        let parts: Vec<&str> =
-            parts.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-        let text = parts.join("  ");
-        if text.chars().count() <= room {
-            return text;
-        }
-    }
-    String::new()
-}
-
-/// All workers that are heard of together; unknown when nobody generates.
-fn speed(model: &Model) -> Option<f64> {
-    let heard = model.totals.iter().filter(|(hive, _)| model.is_current(hive));
-    heard.filter_map(|(_, crew)| crew.speed()).reduce(|a, b| a + b)
 }
 
 /// All views; where there is no room for their names, only their keys.
@@ -471,5 +433,7 @@ pub(crate) fn help_text(keymap: &keymap::Keymap) -> Vec<String> {
 
 #[cfg(test)]
 mod dialog_tests;
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod tests;

@@ -51,6 +51,74 @@ async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Res
 }
 
 #[tokio::test]
+async fn the_mouse_is_the_dashboards_only_while_it_is_asked_for() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    assert!(!terminal.takes_mouse());
+    terminal.press("M")?;
+    terminal.until_it_shows("hold Shift").await?;
+    assert!(terminal.takes_mouse());
+    // A press on the name of a view, in the second row and the 13th column.
+    terminal.press("\u{1b}[<0;13;2M\u{1b}[<0;13;2m")?;
+    terminal.until_it_shows("[2 workers]").await?;
+    cluster.signal(terminal.pid()?, Signal::TERM)?;
+    terminal.exit_code().await?;
+    assert!(!terminal.takes_mouse(), "it is the terminal's again");
+    assert!(!terminal.is_taken() && !terminal.hides_cursor());
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_dashboard_opens_as_it_was_left_however_it_was_left() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press("3/cpu\r")?;
+    terminal.until_it_shows("/cpu").await?;
+    terminal.until_it_shows("Enter open").await?;
+    cluster.signal(terminal.pid()?, Signal::TERM)?;
+    terminal.exit_code().await?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("[3 gpus]").await?;
+    terminal.until_it_shows("/cpu").await?;
+    terminal.press("5")?;
+    terminal.until_it_shows("[5 jobs]").await?;
+    assert_eq!(terminal.quit().await?, 0);
+
+    // What cannot be read costs a notice and not the start.
+    let session = cluster.paths().keeper_dir().join("session.json");
+    std::fs::write(&session, "{\"v\":1,\"queens\":[{")?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("the last session is not restored").await?;
+    terminal.until_it_shows("[1 fleet]").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    assert!(std::fs::read_to_string(&session)?.ends_with('}'), "it is whole again");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn the_configuration_is_edited_and_counts_at_once() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    // An editor that adds the same section each time it is opened.
+    let editor = r#"printf '[keys.everywhere]\nhelp = "H"\n' >>"#;
+    let mut terminal = Terminal::running_with(&cluster, &[], &[("VISUAL", editor)])?;
+    terminal.until_it_shows("? help").await?;
+    terminal.press("E")?;
+    terminal.until_it_shows("The configuration counts from now on").await?;
+    terminal.until_it_shows("H help").await?;
+    // The same section twice is a mistake, and the keys stay as they are.
+    terminal.press("E")?;
+    terminal.until_it_shows("nothing of it counts").await?;
+    terminal.until_it_shows("config.toml:").await?;
+    terminal.press("q")?;
+    terminal.until_it_shows("H help").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}
+
+#[tokio::test]
 async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<()> {
     let cluster = Cluster::install(Setup { fixed_port: true, ..Setup::default() })?;
     let mut terminal = Terminal::open(&cluster)?;

@@ -10,6 +10,7 @@ use protocol::{
     job::{EndMarker, JobEvent},
     logs::LogLine,
     model::ModelRecord,
+    operation::Operation,
 };
 use ratatui::layout::Position;
 
@@ -77,6 +78,8 @@ pub(crate) enum Message {
     /// The machines said which models they have; with it, the machines that
     /// could not be asked, each in one sentence.
     Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
+    /// What a job was asked for, to be asked for once more.
+    Request(Result<Operation, String>),
     /// The hosts that `~/.ssh/config` names.
     Hosts(Result<Vec<String>, String>),
     /// The queen said what she is.

@@ -68,6 +68,8 @@ pub(crate) struct Selection<K> {
     pub(crate) area: Cell<Rect>,
     /// The columns of each heading.
     pub(crate) headings: RefCell<Vec<(Range<u16>, &'static str)>>,
+    /// Which ones.
+    seen: RefCell<Vec<K>>,
 }
 
 impl<K> Default for Selection<K> {
@@ -89,6 +91,7 @@ impl<K> Default for Selection<K> {
             height: Cell::new(0),
             area: Cell::default(),
             headings: RefCell::default(),
+            seen: RefCell::default(),
         }
     }
 }
@@ -274,6 +277,26 @@ impl<K: Ord + Clone> Selection<K> {
             self.range = None;
         }
         before - self.marks.len()
+    }
+
+    /// Notes which rows were drawn.
+    pub(crate) fn note_seen<'a>(&self, rows: impl Iterator<Item = &'a K>)
+    where
+        K: 'a,
+    {
+        let mut seen = self.seen.borrow_mut();
+        seen.clear();
+        seen.extend(rows.cloned());
+    }
+
+    /// Whether a row was drawn that `what` accepts.
+    pub(crate) fn seen_any(&self, what: impl Fn(&K) -> bool) -> bool {
+        self.seen.borrow().iter().any(what)
+    }
+
+    /// Whether this row was drawn.
+    pub(crate) fn is_seen(&self, id: &K) -> bool {
+        self.seen_any(|seen| seen == id)
     }
 
     /// How many rows a page has.

@@ -22,9 +22,10 @@ use super::{
     },
 };
 use crate::tui::{
+    sizes,
     state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
-    update::{is_large, lists::title, shown_streams},
+    update::{lists::title, shown_streams, streams},
 };
 
 const COLUMNS: [Column; 9] = [
@@ -111,7 +112,7 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         let (area, bottom) = split_bottom(area, attention_height(ctx));
         attention_or_help(ctx, bottom, buffer);
         welcome::draw(ctx, area, buffer);
-    } else if is_large(ctx.model.size) {
+    } else if sizes::is_large(ctx.model.size) {
         large(ctx, area, buffer);
     } else if is_wide(area) {
         wide(ctx, area, buffer);
@@ -155,15 +156,15 @@ fn wide(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (rest, bottom) = split_bottom(area, attention_height(ctx));
     attention_or_help(ctx, bottom, buffer);
-    let (rest, jobs_area) = split_bottom(rest, 7);
+    let (rest, jobs_area) = split_bottom(rest, sizes::JOBS_ROWS);
     jobs::panel(ctx, jobs_area, buffer);
-    let (top, below) = split_top(rest, rest.height * 11 / 20);
+    let (top, below) = split_top(rest, sizes::upper(rest.height));
     let (left, right) = split_left(top, top.width * 5 / 8);
     hives(ctx, left, buffer);
     detail(ctx, right, buffer);
     let (left, right) = split_left(below, below.width * 5 / 8);
     narration(ctx, left, buffer);
-    streams(ctx, right, buffer);
+    answers(ctx, right, buffer);
 }
 
 fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -248,13 +249,19 @@ fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     lines::framed(ctx, area, buffer, Reading::Fleet, panel, None);
 }
 
-/// Answers that are being generated, the newest first.
-fn streams(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+/// Answers that are being generated, the newest first, as many as there is
+/// room for.
+fn answers(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let running = |it: &&protocol::job::JobRecord| it.operation == "infer" && !it.state.is_ended();
-    let live = model.fleet.jobs.values().filter(running).count();
-    let inner = Panel::new(format!("Streams  {live} live")).draw(area, buffer);
-    let shown: Vec<_> = shown_streams(model).collect();
+    let live = streams(model).count();
+    let rows = area.height.saturating_sub(2);
+    let shown: Vec<_> = shown_streams(model, rows).collect();
+    let mut panel = Panel::new(format!("Streams  {live} live"));
+    if let Some(hidden) = live.checked_sub(shown.len()).filter(|hidden| *hidden > 0) {
+        let more = count(hidden, "more stream", "more streams");
+        panel = panel.bottom_left(format!("+ {more} not shown"));
+    }
+    let inner = panel.draw(area, buffer);
     let each = inner.height / u16::try_from(shown.len().max(1)).unwrap_or(1);
     let mut rest = inner;
     for job in shown {

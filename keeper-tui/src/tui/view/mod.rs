@@ -46,6 +46,7 @@ use self::{
 };
 use super::{
     keymap::{self, Action},
+    sizes::is_tiny,
     state::{
         HiveTab, Model, Now, Source, View, connection::Connection, dialog::Dialog,
         reading::Reading, spots::Spot,
@@ -54,8 +55,6 @@ use super::{
     update::lists,
 };
 
-/// Below this the screen is a plain list.
-const TINY: (u16, u16) = (60, 15);
 /// Below this the names of the views do not fit beside each other.
 const TABS: u16 = 76;
 /// From this on there is room beside each other.
@@ -88,7 +87,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if ctx.model.list_in_view().is_some_and(|name| lists::is_sorted(ctx.model, name)) {
         ctx.changes_at(ctx.model.ui.held_until);
     }
-    if area.width < TINY.0 || area.height < TINY.1 {
+    if is_tiny((area.width, area.height)) {
         tiny(ctx, area, buffer);
         return;
     }
@@ -435,5 +434,7 @@ pub(crate) fn help_text(keymap: &keymap::Keymap) -> Vec<String> {
 mod dialog_tests;
 #[cfg(test)]
 mod machine_tests;
+#[cfg(test)]
+mod many_tests;
 #[cfg(test)]
 mod tests;

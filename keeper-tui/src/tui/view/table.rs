@@ -152,6 +152,7 @@ impl<K: Ord + Clone> Table<'_, K> {
         self.selection.offset.set(offset);
 
         let seen = rows.enumerate().skip(offset).take(height);
+        self.selection.note_seen(seen.clone().map(|(_, (id, _))| id));
         for (y, (index, (id, row))) in (area.y + 1..).zip(seen) {
             let mut x = area.x + GUTTER;
             for &(column, width) in &slots {

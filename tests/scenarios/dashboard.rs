@@ -56,7 +56,7 @@ async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Res
 async fn the_mouse_is_the_dashboards_only_while_it_is_asked_for() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("? help").await?;
     assert!(!terminal.takes_mouse());
     terminal.press("M")?;
     terminal.until_it_shows("hold Shift").await?;
@@ -74,6 +74,7 @@ async fn the_mouse_is_the_dashboards_only_while_it_is_asked_for() -> anyhow::Res
 #[tokio::test]
 async fn a_dashboard_opens_as_it_was_left_however_it_was_left() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
+    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     let mut terminal = Terminal::open(&cluster)?;
     terminal.until_it_shows("localhost").await?;
     terminal.press("3/cpu\r")?;
@@ -105,6 +106,8 @@ async fn the_configuration_is_edited_and_counts_at_once() -> anyhow::Result<()> 
     let cluster = Cluster::start().await?;
     // An editor that adds the same section each time it is opened.
     let editor = r#"printf '[keys.everywhere]\nhelp = "H"\n' >>"#;
+    let file = cluster.paths().config_file();
+    let before = std::fs::read_to_string(&file)?;
     let mut terminal = Terminal::running_with(&cluster, &[], &[("VISUAL", editor)])?;
     terminal.until_it_shows("? help").await?;
     terminal.press("E")?;
@@ -117,6 +120,7 @@ async fn the_configuration_is_edited_and_counts_at_once() -> anyhow::Result<()> 
     terminal.press("q")?;
     terminal.until_it_shows("H help").await?;
     assert_eq!(terminal.quit().await?, 0);
+    std::fs::write(&file, before)?;
     cluster.close()
 }
 

@@ -93,7 +93,7 @@ pub(crate) enum Message {
         /// What was read.
         result: Result<Vec<LogLine>, String>,
     },
-    /// The pager is closed; or one sentence why it never opened.
+    /// The pager is closed; or one sentence why it, or the editor, never opened.
     Paged(Result<(), String>),
     /// The configuration was edited; or what is wrong with it.
     ConfigEdited(Result<Reread, Vec<String>>),

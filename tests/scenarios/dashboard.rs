@@ -144,6 +144,25 @@ async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn a_job_from_elsewhere_is_asked_for_once_more() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;
+    let failed = cluster.submit(&Cluster::infer(&script)).await?;
+    cluster.read(&failed).await?.error()?;
+    cluster.spawn_worker(&script, 1).await?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press(&format!(":job retry {failed}\r"))?;
+    terminal.until_it_shows("done once more in").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    let list = cluster.keeper(&["job", "list", "--state", "done", "-o", "name"]).await?;
+    let newest = list.stdout.lines().next().unwrap_or_default().parse()?;
+    assert_eq!(cluster.read(&newest).await?.text(), "seventeen purple elephants");
+    cluster.close()
+}
+
+#[tokio::test]
 async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::{Cluster, Daemon, Script, Setup, Terminal};
+use harness::{Cluster, Daemon, Machine, MachineSetup, Script, Setup, Terminal};
 use rustix::process::Signal;
 
 #[tokio::test]
@@ -162,6 +162,31 @@ async fn on_the_first_run_hosts_of_ssh_are_offered_and_a_key_starts_this_machine
     assert_eq!(terminal.quit().await?, 0);
     let jobs = cluster.keeper(&["job", "list", "-o", "json"]).await?.succeeded()?.json()?;
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(1), "{jobs}");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_machine_whose_key_nobody_knows_is_added_once_its_key_was_seen() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let unknown = MachineSetup { is_unknown: true, ..MachineSetup::default() };
+    let machine = Machine::start_with(&cluster, "gpu-1", unknown).await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("Found in ~/.ssh/config:  gpu-1").await?;
+    terminal.press("2gp\t\r")?;
+    terminal.until_it_shows("[y] yes, install it").await?;
+    assert!(!terminal.text().contains("SHA256"), "{}", terminal.text());
+    terminal.press("y")?;
+    terminal.until_it_shows("gpu-1 shows a key that is not known").await?;
+    assert_eq!(machine.files(), [""; 0], "nothing went there");
+
+    terminal.press(":hive install gpu-1\r")?;
+    terminal.until_it_shows("Its key is not known yet").await?;
+    assert!(terminal.text().contains(&machine.fingerprint()?), "{}", terminal.text());
+    terminal.press("y")?;
+    terminal.until_it_shows("gpu-1 installed in").await?;
+    terminal.until_it_shows("● gpu-1").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.keeper(&["hive", "stop", "gpu-1"]).await?.succeeded()?;
     cluster.close()
 }
 

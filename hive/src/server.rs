@@ -305,6 +305,7 @@ fn record(id: &HiveId, local_addr: SocketAddr) -> HiveRecord {
         last_seen_at: Some(daemon::now()),
         reason: None,
         link: None,
+        disk: None,
     }
 }
 

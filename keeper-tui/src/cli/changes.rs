@@ -273,6 +273,7 @@ mod tests {
             last_seen_at: None,
             reason: reason.map(str::to_owned),
             link: None,
+            disk: None,
         }
     }
 

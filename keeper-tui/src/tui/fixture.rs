@@ -180,6 +180,7 @@ pub(crate) fn hive(name: &str, state: HiveState, seen: i64, reason: Option<&str>
         last_seen_at: Some(at(-seen)),
         reason: reason.map(str::to_owned),
         link: None,
+        disk: None,
     }
 }
 

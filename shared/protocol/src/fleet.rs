@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DeviceId, HiveId, JobId, ModelRef, WorkerId, job::JobEvent, job::JobRecord, job::Progress,
+    model::ModelRecord,
 };
 
 /// The queen herself.
@@ -79,6 +80,18 @@ pub struct HiveRecord {
     /// The connection to a machine that is reached over ssh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRecord>,
+    /// The file system that its models are on; `null` when it does not say.
+    #[serde(default)]
+    pub disk: Option<DiskRecord>,
+}
+
+/// The room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRecord {
+    /// What is left for us, as of the last change worth telling.
+    pub free_bytes: u64,
+    /// All of it.
+    pub total_bytes: u64,
 }
 
 /// Whether the ssh connection to a machine stands.
@@ -319,6 +332,10 @@ pub struct Snapshot {
     pub devices: Vec<DeviceRecord>,
     /// The newest jobs, newest first.
     pub jobs: Vec<JobRecord>,
+    /// The models on the machines' disks; absent from a daemon that does not
+    /// tell of them.
+    #[serde(default)]
+    pub models: Vec<ModelRecord>,
 }
 
 /// A line of narration in the feed.
@@ -347,7 +364,7 @@ pub struct FeedToken {
 pub struct Gone {
     /// What was its id.
     pub id: String,
-    /// For a device, whose it was.
+    /// For a device or a model, whose it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hive_id: Option<HiveId>,
     gone: True,
@@ -379,8 +396,8 @@ impl Gone {
         Self { id: id.to_string(), hive_id: None, gone: True }
     }
 
-    /// The device is no more.
-    pub fn device(id: &DeviceId, hive_id: &HiveId) -> Self {
+    /// What only its hive and its id together name is no more.
+    pub fn on(hive_id: &HiveId, id: impl ToString) -> Self {
         Self { id: id.to_string(), hive_id: Some(hive_id.clone()), gone: True }
     }
 }
@@ -416,6 +433,8 @@ pub enum FeedEvent {
     Device(Change<DeviceRecord>),
     /// A job changed.
     Job(Change<JobRecord>),
+    /// A model on a machine's disk changed.
+    Model(Change<ModelRecord>),
     /// Somebody says something.
     Narration(Narration),
     /// Somebody generates something.
@@ -434,6 +453,7 @@ impl FeedEvent {
             Self::Worker(_) => "worker",
             Self::Device(_) => "device",
             Self::Job(_) => "job",
+            Self::Model(_) => "model",
             Self::Narration(_) => "narration",
             Self::Token(_) => "token",
             Self::Lagged => "lagged",
@@ -449,6 +469,7 @@ impl FeedEvent {
             Self::Worker(it) => serde_json::to_string(it),
             Self::Device(it) => serde_json::to_string(it),
             Self::Job(it) => serde_json::to_string(it),
+            Self::Model(it) => serde_json::to_string(it),
             Self::Narration(it) => serde_json::to_string(it),
             Self::Token(it) => serde_json::to_string(it),
             Self::Lagged => Ok("{}".to_owned()),
@@ -465,6 +486,7 @@ impl FeedEvent {
             "worker" => Self::Worker(serde_json::from_str(data)?),
             "device" => Self::Device(serde_json::from_str(data)?),
             "job" => Self::Job(serde_json::from_str(data)?),
+            "model" => Self::Model(serde_json::from_str(data)?),
             "narration" => Self::Narration(serde_json::from_str(data)?),
             "token" => Self::Token(serde_json::from_str(data)?),
             "lagged" => Self::Lagged,
@@ -487,6 +509,8 @@ pub struct Fleet {
     pub devices: BTreeMap<(HiveId, DeviceId), DeviceRecord>,
     /// Jobs; their ids sort by creation.
     pub jobs: BTreeMap<JobId, JobRecord>,
+    /// Models on disks.
+    pub models: BTreeMap<(HiveId, ModelRef), ModelRecord>,
 }
 
 impl Fleet {
@@ -504,7 +528,13 @@ impl Fleet {
                 &mut self.devices,
                 change,
                 |it| (it.hive_id.clone(), it.id.clone()),
-                |gone| Some((gone.hive_id.clone()?, gone.id.parse().ok()?)),
+                parse_place,
+            ),
+            FeedEvent::Model(change) => apply(
+                &mut self.models,
+                change,
+                |it| (it.hive_id.clone(), it.id.clone()),
+                parse_place,
             ),
             FeedEvent::Narration(_) | FeedEvent::Token(_) | FeedEvent::Lagged => {}
         }
@@ -518,6 +548,7 @@ impl Fleet {
             workers: self.workers.values().cloned().collect(),
             devices: self.devices.values().cloned().collect(),
             jobs: self.jobs.values().rev().cloned().collect(),
+            models: self.models.values().cloned().collect(),
         }
     }
 }
@@ -534,12 +565,21 @@ impl From<Snapshot> for Fleet {
                 .map(|it| ((it.hive_id.clone(), it.id.clone()), it))
                 .collect(),
             jobs: snapshot.jobs.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            models: snapshot
+                .models
+                .into_iter()
+                .map(|it| ((it.hive_id.clone(), it.id.clone()), it))
+                .collect(),
         }
     }
 }
 
 fn parse_id<K: std::str::FromStr>(gone: &Gone) -> Option<K> {
     gone.id.parse().ok()
+}
+
+fn parse_place<K: std::str::FromStr>(gone: &Gone) -> Option<(HiveId, K)> {
+    Some((gone.hive_id.clone()?, gone.id.parse().ok()?))
 }
 
 fn apply<K: Ord, T: Clone>(

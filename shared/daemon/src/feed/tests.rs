@@ -21,6 +21,7 @@ fn hive(id: &str, state: HiveState) -> FeedEvent {
         last_seen_at: None,
         reason: None,
         link: None,
+        disk: None,
     };
     FeedEvent::Hive(record.into())
 }

@@ -1,0 +1,94 @@
+//! Why a model cannot be loaded, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+use super::ComputeDevice;
+use crate::{
+    engine::{EngineError, check::CheckError, shape::ShapeError},
+    model_file::SplitError,
+    tokenizer::TokenizerError,
+};
+
+/// Why a model is not ready.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load {}: {problem}; {}", path.display(), problem.remedy())]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    #[source]
+    pub problem: LoadProblem,
+}
+
+/// What is wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadProblem {
+    /// The file cannot be opened.
+    #[error("it cannot be opened ({0})")]
+    Open(io::Error),
+    /// The file is not a GGUF file that can be read.
+    #[error("{0}")]
+    Check(CheckError),
+    /// Another part of a split model cannot be read.
+    #[error("its part {part}: {problem}")]
+    Part {
+        /// The name of its file.
+        part: String,
+        /// What is wrong with it.
+        problem: Box<Self>,
+    },
+    /// The parts of a split model do not belong together.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The description makes no sense.
+    #[error("{0}")]
+    Shape(ShapeError),
+    /// There is no usable tokenizer.
+    #[error("{0}")]
+    Tokenizer(TokenizerError),
+    /// The tokenizer has tokens that the weights do not.
+    #[error("its tokenizer has {tokens} tokens and its weights only {rows}")]
+    TokensWithoutWeights {
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The device is not there.
+    #[error("{device} cannot be used ({why})")]
+    Device {
+        /// Which device.
+        device: ComputeDevice,
+        /// What is missing.
+        why: String,
+    },
+    /// The library refused the weights.
+    #[error("the weights cannot be used ({0})")]
+    Weights(String),
+    /// The first computation failed.
+    #[error("{0}")]
+    WarmUp(EngineError),
+    /// Loading panicked.
+    #[error("loading crashed ({0})")]
+    Crashed(String),
+}
+
+impl LoadProblem {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "check the path and its permissions",
+            Self::Check(CheckError::Truncated { .. } | CheckError::Io(_)) => {
+                "remove the file and download it again"
+            }
+            Self::Part { problem, .. } => problem.remedy(),
+            Self::Split(SplitError::NotFirst { .. }) => "name that one",
+            Self::Split(SplitError::Missing { .. }) => "download the model again, or put it there",
+            Self::Split(SplitError::Extra { .. }) => "remove it, or download the model again",
+            Self::Check(CheckError::TensorType { .. }) => "choose another quantisation",
+            Self::Shape(ShapeError::Architecture { .. }) => "choose another model",
+            Self::Device { .. } => "choose another device or another build of the worker",
+            _ => "download the file again or choose another model",
+        }
+    }
+}

@@ -37,8 +37,6 @@ pub(crate) enum Effect {
     CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
-    /// Ask every machine for its models.
-    ReadModels,
     /// Ask the queen for her build.
     ReadBuild,
     /// See how long she takes to answer.

@@ -9,7 +9,6 @@ use protocol::{
     fleet::BuildInfo,
     job::{EndMarker, JobEvent},
     logs::LogLine,
-    model::ModelRecord,
 };
 
 pub(crate) use crate::news::FeedNews;
@@ -64,9 +63,6 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
-    /// The machines said which models they have; with it, the machines that
-    /// could not be asked, each in one sentence.
-    Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
     /// The queen said what she is.
     Build(Result<BuildInfo, String>),
     /// How long she took to answer; or one sentence why she did not.

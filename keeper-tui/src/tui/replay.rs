@@ -76,7 +76,6 @@ impl Replay {
 fn unknown(effect: Effect) -> Option<Message> {
     let no = || WHY_NOT.to_owned();
     match effect {
-        Effect::ReadModels => Some(Message::Models(Err(no()))),
         Effect::ReadBuild => Some(Message::Build(Err(no()))),
         Effect::Measure => Some(Message::Measured(Err(no()))),
         Effect::ReadLog(worker) => Some(Message::WorkerLog { worker, result: Err(no()) }),

@@ -14,7 +14,7 @@ mod reading;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
+use protocol::{JobId, WorkerId, job::Level, logs::LogLine};
 
 use super::{
     effect::Effect,
@@ -70,7 +70,6 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             ),
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
-        Message::Models(result) => models_read(model, result, now),
         Message::Build(result) => match result {
             Ok(build) => model.queen.build = Some(build),
             Err(cause) => note(model, "build", &cause, now),
@@ -102,11 +101,6 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
 fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     let live = model.connection.is_live();
     let view = &model.ui.view;
-    let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
-    if live && shows_models && model.models.is_due(now.monotonic) {
-        model.models.asked();
-        effects.push(Effect::ReadModels);
-    }
     if live && *view == View::Queen && model.queen.measure_at.is_some_and(|at| at <= now.monotonic)
     {
         model.queen.measure_at = None;
@@ -134,19 +128,6 @@ fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
-}
-
-fn models_read(
-    model: &mut Model,
-    result: Result<(Vec<ModelRecord>, Vec<String>), String>,
-    now: Now,
-) {
-    if let Err(cause) = &result {
-        note(model, "models", cause, now);
-    }
-    model.models.read(result, now.monotonic);
-    lists::changed(model);
-    drill::settle(model);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {

@@ -210,6 +210,9 @@ fn message() -> impl Strategy<Value = Message> {
                 FeedEvent::Worker(Change::from(worker("wk-99", it, WorkerState::Busy)))
             }),
             Just(FeedEvent::Worker(Change::Gone(Gone::new("wk-02")))),
+            prop::sample::select(catalogue())
+                .prop_map(|it| FeedEvent::Model(Change::Gone(Gone::on(&it.hive_id, &it.id)))),
+            prop::sample::select(catalogue()).prop_map(|it| FeedEvent::Model(Change::from(it))),
             prop::sample::select(jobs.to_vec())
                 .prop_map(|it| FeedEvent::Job(Change::Gone(Gone::new(it)))),
             prop::sample::select(jobs.to_vec()).prop_map(|it| FeedEvent::Job(Change::from(job(
@@ -257,10 +260,6 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
-        1 => any::<bool>().prop_map(|is_known| {
-            let result = is_known.then(|| (catalogue(), Vec::new()));
-            Message::Models(result.ok_or_else(|| "no".to_owned()))
-        }),
         1 => any::<String>().prop_map(|text| Message::WorkerLog {
             worker: id("wk-02"),
             result: Ok(vec![LogLine { source: LogSource::Log, text }]),
@@ -277,7 +276,7 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
-    let models = model.models.rows(fleet);
+    let models = model.models.listed();
     assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
     assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));

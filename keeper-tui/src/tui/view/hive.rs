@@ -116,7 +116,9 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     if lines.len() == before {
         lines.push(Line::from(word("none", Tone::Quiet)));
     }
+    // Where there is no room for both, what moves is shown.
     lines.extend(models::downloads(ctx, &hive.id));
+    lines.push(models::on_disk(ctx, hive));
     lines
 }
 

@@ -165,3 +165,34 @@ impl FeedEvent {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_a_newer_version_is_passed_over() {
+        assert_eq!(FeedEvent::parse("galaxy", "not even JSON").unwrap(), None);
+    }
+
+    #[test]
+    fn a_snapshot_and_a_hive_of_a_version_that_tells_of_no_models_are_read() {
+        let hive = r#"{"id":"attic","url":"http://attic:9000","state":"ready","version":null,
+            "last_seen_at":null,"reason":null}"#;
+        let snapshot = format!(r#"{{"hives":[{hive}],"workers":[],"devices":[],"jobs":[]}}"#);
+        let Ok(Some(FeedEvent::Snapshot(snapshot))) = FeedEvent::parse("snapshot", &snapshot)
+        else {
+            panic!("{snapshot}");
+        };
+        assert!(snapshot.models.is_empty() && snapshot.hives[0].disk.is_none());
+    }
+
+    #[test]
+    fn a_model_that_is_gone_says_whose_it_was() {
+        let gone = Gone::on(&"attic".parse().unwrap(), "org/repo:Q4_K_M");
+        let event = FeedEvent::Model(Change::Gone(gone));
+        let data = event.data().unwrap();
+        assert_eq!(data, r#"{"id":"org/repo:Q4_K_M","hive_id":"attic","gone":true}"#);
+        assert_eq!(FeedEvent::parse("model", &data).unwrap(), Some(event));
+    }
+}

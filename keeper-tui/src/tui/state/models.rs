@@ -23,6 +23,8 @@ pub(crate) type Key = (ModelRef, HiveId);
 pub(crate) struct Models {
     listed: BTreeMap<Key, Listed>,
     downloads: BTreeMap<JobId, Download>,
+    /// How many models each machine has told of.
+    told: BTreeMap<HiveId, usize>,
 }
 
 /// A job that fetches a model.
@@ -85,6 +87,7 @@ impl Models {
             self.heard_job(job, now);
         }
         self.listed.clear();
+        self.told.clear();
         let downloads = self.downloads.values().map(|it| it.key.clone());
         let records = fleet.models.keys().map(|(hive, model)| (model.clone(), hive.clone()));
         let keys: Vec<Key> = records.chain(downloads).collect();
@@ -95,6 +98,9 @@ impl Models {
         let (model, hive) = &key;
         let record = fleet.models.get(&(hive.clone(), model.clone()));
         let download = self.downloads.iter().find(|(_, it)| it.key == key).map(|it| it.0.clone());
+        let was_told = self.listed.get(&key).is_some_and(|it| it.is_told);
+        let told = self.told.entry(hive.clone()).or_default();
+        *told = (*told + usize::from(record.is_some())).saturating_sub(usize::from(was_told));
         if record.is_none() && download.is_none() {
             self.listed.remove(&key);
             return;
@@ -112,6 +118,7 @@ impl Models {
                 .and_then(|it| it.context_length)
                 .and_then(|tokens| u32::try_from(tokens).ok()),
             download,
+            is_told: record.is_some(),
         };
         self.listed.insert(key, listed);
     }
@@ -119,6 +126,12 @@ impl Models {
     /// The models, and those on their way.
     pub(crate) fn listed(&self) -> &BTreeMap<Key, Listed> {
         &self.listed
+    }
+
+    /// How many models a machine has told of; one that has told of any has told
+    /// of the demo model, which it carries.
+    pub(crate) fn told(&self, hive: &HiveId) -> usize {
+        self.told.get(hive).copied().unwrap_or_default()
     }
 
     /// Since when a download has not come any further.
@@ -144,6 +157,8 @@ pub(crate) struct Listed {
     pub(crate) context_length: Option<u32>,
     /// The job that fetches it.
     download: Option<JobId>,
+    /// Whether the machine has told of it.
+    is_told: bool,
 }
 
 /// Whether a job fetches a model at this moment.
@@ -203,6 +218,12 @@ mod tests {
             let mut anew = Models::default();
             anew.list_all(&self.fleet, Duration::ZERO);
             assert_eq!(format!("{:?}", self.models.listed), format!("{:?}", anew.listed));
+            assert_eq!(self.told(&self.models), self.told(&anew));
+        }
+
+        fn told(&self, models: &Models) -> usize {
+            let hives = self.fleet.models.keys().map(|(hive, _)| hive);
+            hives.chain([&crate::tui::fixture::id("gpu-2")]).map(|it| models.told(it)).sum()
         }
 
         fn states(&self) -> Vec<&'static str> {

@@ -1,7 +1,5 @@
 //! Models on the disks of the fleet, and those on their way there.
 
-use std::collections::BTreeSet;
-
 use protocol::{
     HiveId,
     fleet::{DiskRecord, HiveRecord},
@@ -105,19 +103,20 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The machines in question that are there and have told of no model: even
-/// one where nothing was put carries the demo model.
+/// The machines in question that are there and have told of no model.
 fn silent<'a>(ctx: &Ctx<'a>) -> Vec<&'a HiveRecord> {
     let model = ctx.model;
-    let told: BTreeSet<&HiveId> = model.fleet.models.keys().map(|(hive, _)| hive).collect();
-    in_question(ctx).filter(|it| model.is_current(&it.id) && !told.contains(&it.id)).collect()
+    let is_silent =
+        |hive: &&HiveRecord| model.is_current(&hive.id) && model.models.told(&hive.id) == 0;
+    in_question(ctx).filter(is_silent).collect()
 }
 
 /// The machines in question whose models may not be what they were.
 fn outdated<'a>(ctx: &Ctx<'a>) -> Vec<&'a HiveRecord> {
     let model = ctx.model;
-    let told: BTreeSet<&HiveId> = model.fleet.models.keys().map(|(hive, _)| hive).collect();
-    in_question(ctx).filter(|it| !model.is_current(&it.id) && told.contains(&it.id)).collect()
+    let is_outdated =
+        |hive: &&HiveRecord| !model.is_current(&hive.id) && model.models.told(&hive.id) > 0;
+    in_question(ctx).filter(is_outdated).collect()
 }
 
 /// All machines, or the one whose models are on the screen.
@@ -177,8 +176,8 @@ fn coarse(amount: u64) -> String {
 
 /// How many models a machine has, and the room beside them.
 pub(super) fn on_disk<'a>(ctx: &Ctx<'_>, hive: &HiveRecord) -> Line<'a> {
-    let known = ctx.model.fleet.models.keys().filter(|(it, _)| *it == hive.id).count();
-    let count = if known == 0 { UNKNOWN.to_owned() } else { known.to_string() };
+    let told = ctx.model.models.told(&hive.id);
+    let count = if told == 0 { UNKNOWN.to_owned() } else { told.to_string() };
     Line::from(vec![
         word("MODELS", Tone::Quiet),
         Span::raw(format!(" on disk {count}  {}", room(hive.disk))),

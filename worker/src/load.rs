@@ -31,7 +31,7 @@ use crate::{
         check::Checked,
         shape::ModelShape,
     },
-    model_file::ModelFile,
+    model_file::{ModelFile, library_says},
     template::ChatTemplate,
     tokenizer::{Tokenizer, gguf::GgufTokenizer},
 };
@@ -130,7 +130,7 @@ fn load_checked(
     let wishes = (options.slots, options.context_length.unwrap_or(usize::MAX));
     let mut reader = Watched { reader, file_bytes: bytes, progress: &mut *progress };
     let mut engine = CandleEngine::load(source, &shape, content, &mut reader, device, wishes)
-        .map_err(weights)?;
+        .map_err(|error| LoadProblem::Weights(library_says(&error)))?;
     if engine.slots() < options.slots {
         tracing::warn!(
             slots = engine.slots(),
@@ -146,11 +146,6 @@ fn load_checked(
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template),
     })
-}
-
-pub(crate) fn weights(error: candle_core::Error) -> LoadProblem {
-    let text = error.to_string();
-    LoadProblem::Weights(text.lines().next().unwrap_or_default().chars().take(300).collect())
 }
 
 fn open_device(device: ComputeDevice) -> Result<Device, LoadProblem> {

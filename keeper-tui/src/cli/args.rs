@@ -9,13 +9,14 @@ mod infer;
 mod machine;
 mod model;
 mod values;
+mod wait;
 mod worker;
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, builder::FalseyValueParser};
 use config::BaseUrl;
-use protocol::{HiveId, JobId, job::JobState, operation::Operation};
+use protocol::{JobId, job::JobState, operation::Operation};
 
 use self::values::{parse_duration, parse_job_state};
 pub use self::{
@@ -23,14 +24,15 @@ pub use self::{
     infer::InferArgs,
     machine::{InstallArgs, Machine, Reach},
     model::{Model, ModelOn},
+    values::Shell,
+    wait::{Condition, Target, WaitArgs},
     worker::{Engine, SpawnArgs, Worker},
 };
 use super::{
-    completions::{self, Shell},
     exit::{Exit, Failure},
+    names,
     output::Format,
     terminal::ColorChoice,
-    wait::{Condition, Target},
 };
 use crate::recording::Speed;
 
@@ -201,20 +203,6 @@ pub struct RebuildArgs {
     pub restart: bool,
 }
 
-/// `wait`
-#[derive(Debug, Args)]
-pub struct WaitArgs {
-    /// For what: worker/ID, hive/ALIAS, job/ID or model/MODEL
-    #[arg(value_name = "KIND/NAME", add = completions::targets())]
-    pub target: Target,
-    /// Until it is so [default: done for a job, ready for the rest]
-    #[arg(long = "for", value_name = "CONDITION", value_enum)]
-    pub condition: Option<Condition>,
-    /// Where a model is looked for
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-    pub hive: HiveId,
-}
-
 /// `record`
 #[derive(Debug, Args)]
 pub struct RecordArgs {
@@ -255,19 +243,19 @@ pub enum Job {
     /// What a job has said so far
     Logs {
         /// The job
-        #[arg(value_name = "ID", add = completions::jobs())]
+        #[arg(value_name = "ID", add = names::jobs())]
         id: JobId,
     },
     /// Follow a job from its beginning to its end
     Attach {
         /// The job
-        #[arg(value_name = "ID", add = completions::jobs())]
+        #[arg(value_name = "ID", add = names::jobs())]
         id: JobId,
     },
     /// Cancel jobs
     Cancel {
         /// The jobs
-        #[arg(value_name = "ID", required = true, add = completions::open_jobs())]
+        #[arg(value_name = "ID", required = true, add = names::open_jobs())]
         ids: Vec<JobId>,
     },
 }

@@ -12,7 +12,7 @@ use protocol::{
     fleet::{HiveRecord, HiveState, QueenRecord, Snapshot, WorkerState},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::tables::jobs;
 use self::{
@@ -162,12 +162,12 @@ fn stated_health(result: &Value) -> Exit {
 
 /// The queen in one line.
 pub fn queen_line(queen: &QueenRecord) -> String {
-    format!(
-        "queen {}  up {}  {} waiting",
-        queen.version,
-        age(queen.started_at, queen.now),
-        queen.queued
-    )
+    let up = age(queen.started_at, queen.now);
+    let line = format!("queen {}  up {up}  {} waiting", queen.version, queen.queued);
+    match queen.time_to_first_token {
+        Some(it) => format!("{line}  ttft p50 {:.0} ms p95 {:.0} ms", it.p50_ms, it.p95_ms),
+        None => line,
+    }
 }
 
 /// Any JSON: an object as rows of a name and a value, a list of objects as
@@ -238,6 +238,22 @@ fn one<T: DeserializeOwned>(result: &Value, field: &str) -> Option<T> {
 /// A list of records, by itself or as a field.
 fn list<T: DeserializeOwned>(result: &Value, field: &str) -> Option<Vec<T>> {
     one(result, field)
+}
+
+/// The exit codes as an answer.
+pub fn exit_codes() -> Report {
+    let mut table = Table::new([">CODE", "MEANING"]);
+    for (exit, meaning) in Exit::ALL {
+        table.row([Cell::new(exit.code()), Cell::new(meaning)]);
+    }
+    let codes = Exit::ALL.map(|(exit, meaning)| json!({"code": exit.code(), "meaning": meaning}));
+    let names = Exit::ALL.map(|(exit, _)| exit.code().to_string());
+    Report {
+        document: json!({ "exit_codes": codes }),
+        names: names.to_vec(),
+        blocks: vec![Block::Table(table)],
+        exit: Exit::Done,
+    }
 }
 
 #[cfg(test)]

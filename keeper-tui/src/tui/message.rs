@@ -63,6 +63,8 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
+    /// The hosts that `~/.ssh/config` names.
+    Hosts(Result<Vec<String>, String>),
     /// The queen said what she is.
     Build(Result<BuildInfo, String>),
     /// How long she took to answer; or one sentence why she did not.

@@ -40,6 +40,22 @@ pub struct QueenRecord {
     pub queued: u32,
     /// Heartbeats refused because they came twice, late or from a former life.
     pub heartbeats_ignored: u64,
+    /// How long the newest requests waited for their first token; `null`
+    /// before there was one.
+    #[serde(default)]
+    pub time_to_first_token: Option<FirstTokenRecord>,
+}
+
+/// How long the newest requests waited, from their acceptance by the queen to
+/// the first token that she passed on: the wait for a slot is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FirstTokenRecord {
+    /// Over how many requests.
+    pub requests: u32,
+    /// Half of them waited no longer.
+    pub p50_ms: f64,
+    /// Of twenty, nineteen waited no longer.
+    pub p95_ms: f64,
 }
 
 /// The whole state of what a daemon knows.

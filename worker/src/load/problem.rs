@@ -1,11 +1,11 @@
 //! Why a model cannot be loaded, and what to do about it.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use super::ComputeDevice;
 use crate::{
-    engine::{EngineError, check::CheckError, shape::ShapeError},
-    model_file::SplitError,
+    engine::{EngineError, shape::ShapeError},
+    model_file::FileProblem,
     tokenizer::TokenizerError,
 };
 
@@ -23,23 +23,9 @@ pub struct LoadError {
 /// What is wrong with a model.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadProblem {
-    /// The file cannot be opened.
-    #[error("it cannot be opened ({0})")]
-    Open(io::Error),
-    /// The file is not a GGUF file that can be read.
-    #[error("{0}")]
-    Check(CheckError),
-    /// Another part of a split model cannot be read.
-    #[error("its part {part}: {problem}")]
-    Part {
-        /// The name of its file.
-        part: String,
-        /// What is wrong with it.
-        problem: Box<Self>,
-    },
-    /// The parts of a split model do not belong together.
+    /// The file, or a part of it, cannot be read.
     #[error(transparent)]
-    Split(#[from] SplitError),
+    File(#[from] FileProblem),
     /// The description makes no sense.
     #[error("{0}")]
     Shape(ShapeError),
@@ -77,15 +63,7 @@ impl LoadProblem {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Open(_) => "check the path and its permissions",
-            Self::Check(CheckError::Truncated { .. } | CheckError::Io(_)) => {
-                "remove the file and download it again"
-            }
-            Self::Part { problem, .. } => problem.remedy(),
-            Self::Split(SplitError::NotFirst { .. }) => "name that one",
-            Self::Split(SplitError::Missing { .. }) => "download the model again, or put it there",
-            Self::Split(SplitError::Extra { .. }) => "remove it, or download the model again",
-            Self::Check(CheckError::TensorType { .. }) => "choose another quantisation",
+            Self::File(problem) => problem.remedy(),
             Self::Shape(ShapeError::Architecture { .. }) => "choose another model",
             Self::Device { .. } => "choose another device or another build of the worker",
             _ => "download the file again or choose another model",

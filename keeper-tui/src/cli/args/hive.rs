@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use protocol::HiveId;
 
 use super::machine::{InstallArgs, Reach};
-use crate::cli::completions;
+use crate::cli::names;
 
 /// `hive …`
 #[derive(Debug, Subcommand)]
@@ -68,6 +68,6 @@ pub enum Hive {
 #[derive(Debug, Args)]
 pub struct Alias {
     /// The machine
-    #[arg(value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
+    #[arg(value_name = "ALIAS", default_value = "localhost", add = names::hives())]
     pub alias: HiveId,
 }

@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use super::values::parse_number;
-use crate::cli::completions;
+use crate::cli::names;
 
 /// `infer`
 #[derive(Debug, Args)]
@@ -17,16 +17,16 @@ pub struct InferArgs {
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
     /// With which model
-    #[arg(long, short, value_name = "MODEL", default_value = "demo", add = completions::models())]
+    #[arg(long, short, value_name = "MODEL", default_value = "demo", add = names::models())]
     pub model: ModelRef,
     /// Only on this machine
-    #[arg(long, value_name = "ALIAS", add = completions::hives())]
+    #[arg(long, value_name = "ALIAS", add = names::hives())]
     pub hive: Option<HiveId>,
     /// Only by this worker
-    #[arg(long, value_name = "ID", add = completions::workers())]
+    #[arg(long, value_name = "ID", add = names::workers())]
     pub worker_id: Option<WorkerId>,
     /// Only on this device
-    #[arg(long, value_name = "DEVICE", add = completions::devices())]
+    #[arg(long, value_name = "DEVICE", add = names::devices())]
     pub device: Option<DeviceId>,
     /// How many tokens at most [default: 256]
     #[arg(long, value_name = "N")]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use protocol::{HiveId, ModelRef, model::Revision};
 
-use crate::cli::completions;
+use crate::cli::names;
 
 /// `model …`
 #[derive(Debug, Subcommand)]
@@ -11,10 +11,10 @@ pub enum Model {
     /// Fetch a model from the Hugging Face hub
     Download {
         /// What to fetch: `org/repo`, `org/repo:Q4_K_M`, or `org/repo:file.gguf`
-        #[arg(value_name = "MODEL", add = completions::models())]
+        #[arg(value_name = "MODEL", add = names::models())]
         model: ModelRef,
         /// To which machine
-        #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
+        #[arg(long, value_name = "ALIAS", default_value = "localhost", add = names::hives())]
         hive: HiveId,
         /// Which branch, tag or commit [default: main]
         #[arg(long, value_name = "REVISION")]
@@ -23,7 +23,7 @@ pub enum Model {
     /// All models
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
+        #[arg(long, value_name = "ALIAS", add = names::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a model
@@ -34,16 +34,16 @@ pub enum Model {
         #[command(flatten)]
         model: ModelOn,
         /// The model's name once more, which answers the question
-        #[arg(long, value_name = "MODEL", add = completions::models())]
+        #[arg(long, value_name = "MODEL", add = names::models())]
         confirm: Option<ModelRef>,
     },
     /// Where a model would fit, before anything is loaded
     Plan {
         /// Which model
-        #[arg(value_name = "MODEL", add = completions::models())]
+        #[arg(value_name = "MODEL", add = names::models())]
         model: ModelRef,
         /// Only on this machine
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
+        #[arg(long, value_name = "ALIAS", add = names::hives())]
         hive: Option<HiveId>,
         /// How many requests at once
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -58,9 +58,9 @@ pub enum Model {
 #[derive(Debug, Args)]
 pub struct ModelOn {
     /// The model
-    #[arg(value_name = "MODEL", add = completions::models())]
+    #[arg(value_name = "MODEL", add = names::models())]
     pub id: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = names::hives())]
     pub hive: HiveId,
 }

@@ -2,7 +2,19 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use protocol::{job::JobState, operation::DeviceSelector};
+
+/// Whose completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
 
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -8,7 +8,7 @@ use protocol::{
 };
 
 use super::values::parse_device_selector;
-use crate::cli::completions;
+use crate::cli::names;
 
 /// `worker …`
 #[derive(Debug, Subcommand)]
@@ -18,19 +18,19 @@ pub enum Worker {
     /// All workers
     List {
         /// Only this machine's
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
+        #[arg(long, value_name = "ALIAS", add = names::hives())]
         hive: Option<HiveId>,
     },
     /// What is known of a worker
     Get {
         /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
+        #[arg(value_name = "ID", add = names::workers())]
         id: WorkerId,
     },
     /// What a worker has written
     Logs {
         /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
+        #[arg(value_name = "ID", add = names::workers())]
         id: WorkerId,
         /// Go on as it writes more, until Ctrl-C
         #[arg(short, long)]
@@ -42,10 +42,10 @@ pub enum Worker {
     /// Stop a worker and forget it
     Delete {
         /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
+        #[arg(value_name = "ID", add = names::workers())]
         id: WorkerId,
         /// The worker's id once more, which answers the question
-        #[arg(long, value_name = "ID", add = completions::workers())]
+        #[arg(long, value_name = "ID", add = names::workers())]
         confirm: Option<WorkerId>,
     },
 }
@@ -54,13 +54,13 @@ pub enum Worker {
 #[derive(Debug, Args)]
 pub struct SpawnArgs {
     /// What to run: `demo`, `org/repo`, `org/repo:Q4_K_M`, or a GGUF file on the hive
-    #[arg(long, short, value_name = "MODEL", add = completions::models())]
+    #[arg(long, short, value_name = "MODEL", add = names::models())]
     pub model: ModelRef,
     /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
+    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = names::hives())]
     pub hive: HiveId,
     /// On which device: `GPU-0`, `CPU-0`, or an index [default: the best that fits]
-    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector, add = completions::devices())]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector, add = names::devices())]
     pub device: Option<DeviceSelector>,
     /// With which engine [default: the device's]
     #[arg(long = "worker", value_name = "ENGINE", value_enum)]

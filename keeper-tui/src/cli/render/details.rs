@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{
     list,
     tables::{
-        count, devices, hive_tone, link, model_state, per_second, slots, users, worker_state,
-        workers,
+        count, devices, hive_tone, kv_cache, link, milliseconds, model_state, per_second, slots,
+        users, worker_state, workers,
     },
 };
 use crate::cli::{
@@ -72,12 +72,15 @@ pub(super) fn worker_details(worker: &WorkerRecord, now: Timestamp) -> Vec<Block
         .with("model", Cell::new(&worker.model))
         .with("slots", slots(worker))
         .with("tokens per second", per_second(worker.tokens_per_second))
+        .with("time to first token", milliseconds(worker.time_to_first_token_ms))
+        .with("kv cache", kv_cache(worker))
         .with("context", worker.context_length)
         .with("memory", worker.memory_bytes.map(bytes))
         .with("threads", worker.threads)
         .with("started", worker.started_at.map(|at| format!("{} ago", age(at, now))))
         .with("heard of", worker.last_heartbeat_at.map(|at| format!("{} ago", age(at, now))))
         .with("life", Cell::new(worker.incarnation))
+        .with("version", worker.version.as_ref())
         .with("restarts", worker.restarts)
         .with("starts again", worker.retry_at.map(|at| format!("in {}", age(now, at))))
         .with("pid", worker.pid)

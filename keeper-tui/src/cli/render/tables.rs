@@ -60,10 +60,21 @@ pub(super) fn worker_tone(state: WorkerState) -> Tone {
 
 pub(super) fn slots(worker: &WorkerRecord) -> Cell {
     let total = worker.slots_total;
-    Cell::from(total.map(|total| match worker.slots_busy {
-        Some(busy) => format!("{busy}/{total}"),
-        None => format!("?/{total}"),
+    Cell::from(total.map(|total| {
+        let busy = worker.slots_busy.map_or_else(|| "?".to_owned(), |busy| busy.to_string());
+        match worker.slots_desired.filter(|desired| *desired != total) {
+            Some(desired) => format!("{busy}/{total}/{desired}"),
+            None => format!("{busy}/{total}"),
+        }
     }))
+}
+
+pub(super) fn milliseconds(time: Option<f64>) -> Cell {
+    Cell::from(time.map(|time| format!("{time:.0} ms")))
+}
+
+pub(super) fn kv_cache(worker: &WorkerRecord) -> Cell {
+    Cell::from(worker.kv_cache_share().map(|share| format!("{:.0}%", share * 100.0)))
 }
 
 pub(super) fn worker_state(worker: &WorkerRecord) -> Cell {
@@ -92,7 +103,10 @@ pub(super) fn workers(workers: &[WorkerRecord], now: Timestamp) -> Table {
         ">TOK/S",
         ">MEMORY",
         ">AGE",
+        "+>TTFT",
+        "+>KV",
         "+>CONTEXT",
+        "+VERSION",
         "+>PID",
         "+URL",
         "+LOG",
@@ -108,7 +122,10 @@ pub(super) fn workers(workers: &[WorkerRecord], now: Timestamp) -> Table {
             per_second(worker.tokens_per_second),
             Cell::from(worker.memory_bytes.map(bytes)),
             Cell::from(worker.started_at.map(|started| age(started, now))),
+            milliseconds(worker.time_to_first_token_ms),
+            kv_cache(worker),
             Cell::from(worker.context_length),
+            Cell::from(worker.version.as_ref()),
             Cell::from(worker.pid),
             Cell::from(worker.url.as_ref()),
             Cell::from(worker.log_file.as_ref()),

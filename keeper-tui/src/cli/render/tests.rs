@@ -58,6 +58,32 @@ wk-1    ready  localhost  CPU-0   demo     1/4      —  1.4 GiB  12s
 }
 
 #[test]
+fn a_wide_list_and_the_details_show_what_a_worker_measures_and_nothing_for_what_it_does_not() {
+    let mut measured = worker("wk-1", "ready");
+    for (field, value) in [
+        ("slots_desired", json!(8)),
+        ("time_to_first_token_ms", json!(180.4)),
+        ("kv_cache_tokens", json!(512)),
+        ("kv_cache_capacity_tokens", json!(2048)),
+        ("version", json!("0.2.0")),
+    ] {
+        measured[field] = value;
+    }
+    let report = of("worker_list", json!([measured.clone(), worker("wk-2", "ready")]));
+    let Some(Block::Table(table)) = report.blocks.first() else { panic!("{report:?}") };
+    let wide = table.render(&PIPE, true);
+    let rows: Vec<Vec<&str>> = wide.lines().map(|row| row.split_whitespace().collect()).collect();
+    let at = |heading: &str| rows[0].iter().position(|it| *it == heading).unwrap();
+    assert_eq!(rows[1][at("SLOTS")], "1/4/8", "busy, all and wanted");
+    assert!(wide.contains("180 ms  25%") && wide.contains("0.2.0"), "{wide}");
+    assert!(rows[2][at("SLOTS")] == "1/4" && !wide.contains(" 0%"), "{wide}");
+    let details = text(&of("worker_get", measured));
+    for line in ["time to first token  180 ms", "kv cache             25%"] {
+        assert!(details.contains(line), "{details}");
+    }
+}
+
+#[test]
 fn an_empty_list_is_a_table_without_rows_and_no_names() {
     let report = of("worker_list", json!({"workers": []}));
     assert!(text(&report).starts_with("WORKER  STATE"), "{report:?}");

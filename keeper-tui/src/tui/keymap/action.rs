@@ -139,6 +139,12 @@ pub(crate) enum Action {
     LeavePrompt,
     /// Ask another model.
     NextModel,
+    /// Start the hive of the queen's machine.
+    StartHere,
+    /// Put a hive on a machine.
+    AddMachine,
+    /// How a hive that runs already is added.
+    AddByUrl,
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now.
@@ -171,6 +177,8 @@ impl Action {
             Self::Do(Slot::Stop) => Some("rbee-keeper job cancel, worker delete"),
             Self::Do(Slot::Kill) => Some("rbee-keeper job cancel, worker delete"),
             Self::Do(Slot::Delete) => Some("rbee-keeper worker delete ID"),
+            Self::StartHere => Some("rbee-keeper hive start"),
+            Self::AddMachine => Some("rbee-keeper hive install MACHINE"),
             Self::StartQueen => Some("rbee-keeper queen start"),
             _ => None,
         }
@@ -208,6 +216,7 @@ impl Action {
             Self::Alerts => "alerts",
             Self::Commands => "commands",
             Self::LastView => "last view",
+            Self::AddMachine => "add machine",
             Self::Retry => "reconnect",
             Self::Redraw => "redraw",
             Self::Suspend => "suspend",

@@ -171,7 +171,9 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
 fn message() -> impl Strategy<Value = Message> {
     let codes = prop_oneof![
         prop::sample::select(
-            "12345678ihjklgGFxynsmdD?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN".chars().collect::<Vec<_>>()
+            "12345678ihjklgGFxynsmdDAIu?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN"
+                .chars()
+                .collect::<Vec<_>>()
         )
         .prop_map(KeyCode::Char),
         prop::sample::select(vec![
@@ -260,6 +262,7 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
+        1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
         1 => any::<String>().prop_map(|text| Message::WorkerLog {
             worker: id("wk-02"),
             result: Ok(vec![LogLine { source: LogSource::Log, text }]),

@@ -109,7 +109,10 @@ fn every_view_of_an_empty_fleet() {
         for (name, keys) in views().into_iter().take(9) {
             let mut stage = Stage::new(size);
             stage.connect(empty_fleet());
-            stage.type_keys(keys);
+            // Where one is already, 1 starts something.
+            if name != "fleet" {
+                stage.type_keys(keys);
+            }
             insta::assert_snapshot!(format!("empty_{name}_{}", size.0), text(&stage));
         }
     }

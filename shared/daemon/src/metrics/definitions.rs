@@ -77,6 +77,9 @@ definitions! {
     MODELS_DISK_FREE: Gauge, "rbee_models_disk_free_bytes",
         "What is left there; NaN when it does not say.";
     TOKENS_GENERATED: Counter, "rbee_tokens_generated_total", "Tokens that the model has made.";
+    KV_CACHE_TOKENS: Gauge, "rbee_kv_cache_tokens", "Tokens that the KV cache holds.";
+    KV_CACHE_CAPACITY: Gauge, "rbee_kv_cache_capacity_tokens",
+        "Tokens that the KV cache can hold: a whole context in every slot.";
     FIRST_TOKEN: Histogram(FIRST_TOKEN_SECONDS), "rbee_time_to_first_token_seconds",
         "From the arrival of a request to its first token.";
 }

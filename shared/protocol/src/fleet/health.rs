@@ -63,6 +63,18 @@ pub struct HeartbeatDetails {
     /// Over the last seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token_ms: Option<f64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache_tokens: Option<u64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Which life of the worker this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
@@ -123,4 +135,16 @@ pub struct WorkerHealth {
     pub memory_bytes: Option<u64>,
     /// Over the last seconds.
     pub tokens_per_second: Option<f64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default)]
+    pub time_to_first_token_ms: Option<f64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default)]
+    pub kv_cache_tokens: Option<u64>,
+    /// As in [`WorkerRecord`](super::WorkerRecord).
+    #[serde(default)]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: Option<String>,
 }

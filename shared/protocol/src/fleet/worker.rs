@@ -115,6 +115,9 @@ pub struct WorkerRecord {
     pub slots_total: Option<u32>,
     /// How many it runs now.
     pub slots_busy: Option<u32>,
+    /// How many were asked for when it was spawned.
+    #[serde(default)]
+    pub slots_desired: Option<u32>,
     /// Threads it may use; `null` on a GPU.
     pub threads: Option<u32>,
     /// Tokens its context holds.
@@ -123,6 +126,19 @@ pub struct WorkerRecord {
     pub memory_bytes: Option<u64>,
     /// Over the last seconds; `null` when it generates nothing.
     pub tokens_per_second: Option<f64>,
+    /// The median over its newest 16 requests, from their arrival at the
+    /// worker to their first token; `null` before there was one.
+    #[serde(default)]
+    pub time_to_first_token_ms: Option<f64>,
+    /// Tokens that its KV cache holds, in all slots together.
+    #[serde(default)]
+    pub kv_cache_tokens: Option<u64>,
+    /// Tokens that its KV cache can hold: a whole context in every slot.
+    #[serde(default)]
+    pub kv_cache_capacity_tokens: Option<u64>,
+    /// The version of its program.
+    #[serde(default)]
+    pub version: Option<String>,
     /// When the queen last heard from it.
     pub last_heartbeat_at: Option<Timestamp>,
     /// How its last process ended.
@@ -135,4 +151,12 @@ pub struct WorkerRecord {
     pub retry_at: Option<Timestamp>,
     /// Where its output goes, on its machine.
     pub log_file: Option<String>,
+}
+
+impl WorkerRecord {
+    /// How much of its KV cache is in use, 0 to 1.
+    pub fn kv_cache_share(&self) -> Option<f64> {
+        let (held, capacity) = self.kv_cache_tokens.zip(self.kv_cache_capacity_tokens)?;
+        (capacity > 0).then(|| held as f64 / capacity as f64)
+    }
 }

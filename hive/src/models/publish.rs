@@ -83,11 +83,8 @@ enum Cause {
     Told,
 }
 
-/// What a reading of headers was about.
-enum Read {
-    Demo(Option<ModelRecord>),
-    Row,
-}
+/// A reading of a header; its end is the demo model's record if that was read.
+type Reading = BoxFuture<'static, Option<ModelRecord>>;
 
 struct Publisher {
     models: Models,
@@ -112,9 +109,7 @@ impl Publisher {
             }
             let cause = tokio::select! {
                 read = &mut reading, if !reading.is_terminated() => {
-                    if let Read::Demo(Some(record)) = read {
-                        self.shelf.demo = Some(record);
-                    }
+                    self.shelf.demo = read.or(self.shelf.demo.take());
                     Cause::Told
                 }
                 () = self.models.inner.changed.notified() => Cause::Told,
@@ -169,7 +164,7 @@ impl Publisher {
     }
 
     /// Reads a header that nobody has read yet, if there is one.
-    fn next_header(&mut self) -> Option<BoxFuture<'static, Read>> {
+    fn next_header(&mut self) -> Option<Reading> {
         let Self { models, shelf, tried, .. } = self;
         tried.retain(|key, bytes| match key {
             Some(key) => shelf.rows.get(key).is_some_and(|row| row.bytes() == *bytes),
@@ -179,7 +174,7 @@ impl Publisher {
         if let Some(demo) = shelf.demo.as_ref().filter(|_| !tried.contains_key(&None)) {
             tried.insert(None, demo.bytes);
             let read = async move { models.plain(&ModelRef::demo(), &[]).await };
-            return Some(read.map(|record| Read::Demo(record.ok())).boxed());
+            return Some(read.map(Result::ok).boxed());
         }
         let mut unread = shelf.rows.iter().filter(|(_, row)| row.is_unread());
         let (key, bytes) = unread.find_map(|(key, row)| {
@@ -191,7 +186,7 @@ impl Publisher {
             if let Err(error) = models.describe_unread(&key).await {
                 tracing::warn!(%error, "cannot write down what a model's header says");
             }
-            Read::Row
+            None
         };
         Some(read.boxed())
     }

@@ -115,6 +115,13 @@ impl Link {
             Effect::Act { ticket, operation } => self.ask(|queen| async move {
                 Message::Acted { ticket, result: submit(&queen, &operation).await }
             }),
+            Effect::ActAgain { ticket, job } => self.ask(|queen| async move {
+                let result = match read_request(&queen, &job).await {
+                    Ok(operation) => submit(&queen, &operation).await,
+                    Err(cause) => Err(cause),
+                };
+                Message::Acted { ticket, result }
+            }),
             Effect::Cancel(job) => self.ask(|queen| async move {
                 let result = queen.cancel(&job).await.map_err(|error| error.one_line());
                 Message::Cancelled { job, result }
@@ -124,6 +131,9 @@ impl Link {
                 Message::QueenStopping(result)
             }),
             Effect::CopyToFile(text) => self.copy_to_file(text),
+            Effect::ReadRequest(job) => {
+                self.ask(|queen| async move { Message::Request(read_request(&queen, &job).await) })
+            }
             Effect::ReadHosts => self.ask(|_| async { Message::Hosts(read_hosts().await) }),
             Effect::ReadBuild => self.ask(|queen| async move {
                 Message::Build(queen.build_info().await.map_err(|error| error.one_line()))
@@ -248,6 +258,12 @@ async fn submit(queen: &Daemon, operation: &Operation) -> Result<JobId, String> 
     created.map(|it| it.job_id).map_err(|error| error.one_line())
 }
 
+/// Only the queen knows what was asked of a job: no feed carries prompts.
+async fn read_request(queen: &Daemon, job: &JobId) -> Result<Operation, String> {
+    let details = queen.job(job).await.map_err(|error| error.one_line())?;
+    details.again().map_err(|error| error.one_line())
+}
+
 /// Reads a worker's log page by page until too many pages in a row have failed.
 async fn read_log(queen: Daemon, worker: WorkerId, messages: mpsc::Sender<Message>) {
     let mut query = LogQuery { lines: LINES_MAX, after: None, follow: false };
@@ -288,7 +304,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::Cancel(job) => {
             Some(Message::Cancelled { job: job.clone(), result: Err(why.to_owned()) })
         }
-        Effect::Act { ticket, .. } => {
+        Effect::Act { ticket, .. } | Effect::ActAgain { ticket, .. } => {
             Some(Message::Acted { ticket: *ticket, result: Err(why.to_owned()) })
         }
         Effect::StopQueen => Some(Message::QueenStopping(Err(why.to_owned()))),
@@ -296,6 +312,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::Follow { .. }
         | Effect::Unfollow(_)
         | Effect::ReadHosts
+        | Effect::ReadRequest(_)
         | Effect::ReadBuild
         | Effect::Measure
         | Effect::ReadLog(_)

@@ -9,6 +9,7 @@ use protocol::{
     fleet::BuildInfo,
     job::{EndMarker, JobEvent},
     logs::LogLine,
+    operation::Operation,
 };
 
 pub(crate) use crate::news::FeedNews;
@@ -63,6 +64,8 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
+    /// What a job was asked for, to be asked for once more.
+    Request(Result<Operation, String>),
     /// The hosts that `~/.ssh/config` names.
     Hosts(Result<Vec<String>, String>),
     /// The queen said what she is.

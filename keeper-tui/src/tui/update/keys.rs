@@ -144,7 +144,6 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
-        Action::StartHere if typed_ahead => {}
         Action::StartHere => machines::start_here(model, now),
         Action::AddMachine => machines::pick(model, now),
         Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),

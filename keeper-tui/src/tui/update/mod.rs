@@ -74,6 +74,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             ),
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
+        Message::Request(result) => machines::request_read(model, result, now),
         Message::Hosts(result) => machines::hosts_read(model, result, now),
         Message::Build(result) => match result {
             Ok(build) => model.queen.build = Some(build),

@@ -403,6 +403,9 @@ pub(super) fn parse(words: &[String]) -> Result<Parsed, String> {
         Some(Command::Job(args::Job::Logs { id } | args::Job::Attach { id })) => {
             Ok(Parsed::Go(Target::Job(id)))
         }
+        Some(Command::Job(args::Job::Retry { id })) => {
+            Ok(Parsed::Do(Verb::Retry, vec![Target::Job(id)]))
+        }
         Some(Command::Job(args::Job::Cancel { ids })) => {
             Ok(Parsed::Do(Verb::Cancel, ids.into_iter().map(Target::Job).collect()))
         }

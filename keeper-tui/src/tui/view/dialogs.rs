@@ -172,6 +172,7 @@ fn title(confirm: &Confirm) -> String {
         Verb::Kill => "Kill",
         Verb::Restart => "Restart",
         Verb::Cancel => "Cancel",
+        Verb::Retry => "Retry",
         Verb::UpdateHive => "Update",
         Verb::InstallHive => "Put a hive on",
         _ => "Delete",

@@ -252,7 +252,6 @@ async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Resul
     terminal.until_it_shows("find:").await?;
     terminal.press("no such word\r")?;
     terminal.until_it_shows("is not in it").await?;
-    // Only the machine knows its models.
     terminal.press("4")?;
     terminal.until_it_shows("● demo").await?;
     terminal.press("7")?;

@@ -9,7 +9,6 @@ use protocol::{
     fleet::BuildInfo,
     job::{EndMarker, JobEvent},
     logs::LogLine,
-    model::ModelRecord,
     operation::Operation,
 };
 use ratatui::layout::Position;
@@ -75,9 +74,6 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
-    /// The machines said which models they have; with it, the machines that
-    /// could not be asked, each in one sentence.
-    Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
     /// What a job was asked for, to be asked for once more.
     Request(Result<Operation, String>),
     /// The hosts that `~/.ssh/config` names.

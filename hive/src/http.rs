@@ -60,6 +60,7 @@ pub(crate) fn router(hive: Arc<Hive>, jobs: &Jobs, feed: &Feed, stop: &Stop, doo
         .merge(feed.metrics().routes("hive", move |numbers| {
             metrics::sample_workers(numbers, &fleet);
             metrics::sample_devices(numbers, &fleet);
+            metrics::sample_models(numbers, &fleet);
         }))
         .route(routes::WORKER_LOGS_PATTERN, get(worker_logs).with_state(hive.clone()))
         .merge(relay::router(hive.clone()))

@@ -32,6 +32,8 @@ mod lifecycle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod protocol_forms;

@@ -47,26 +47,23 @@ fn not_here(rows: &BTreeMap<Key, Row>, model: &ModelRef) -> ApiError {
     }
 }
 
-/// The workers that have this model, or are about to.
+/// The workers that have a model, or are about to, by their model.
 pub(crate) fn users(
-    key: &Key,
     rows: &BTreeMap<Key, Row>,
     cache: &HubCache,
     workers: &[WorkerRecord],
-) -> Vec<WorkerId> {
-    let has = |worker: &&WorkerRecord| {
-        if worker.state.is_ended() {
-            return false;
-        }
-        match find(rows, &worker.model) {
-            Ok(row) => row.key() == *key,
+) -> BTreeMap<Key, Vec<WorkerId>> {
+    let mut users: BTreeMap<Key, Vec<WorkerId>> = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| !worker.state.is_ended()) {
+        let row = find(rows, &worker.model).ok().or_else(|| {
             // A worker may have been given the path of the file itself.
-            Err(_) => {
-                rows.get(key).is_some_and(|row| is_file_of(cache, row, worker.model.as_str()))
-            }
+            rows.values().find(|row| is_file_of(cache, row, worker.model.as_str()))
+        });
+        if let Some(row) = row {
+            users.entry(row.key()).or_default().push(worker.id.clone());
         }
-    };
-    workers.iter().filter(has).map(|worker| worker.id.clone()).collect()
+    }
+    users
 }
 
 /// Whether `named` is the path of one of the model's files, or of its bytes.
@@ -157,6 +154,12 @@ pub(crate) fn here(row: &Row, cache: &HubCache) -> Progress {
     }
 }
 
+/// The workers of a model that has one name only.
+pub(crate) fn users_of(id: &ModelRef, workers: &[WorkerRecord]) -> Vec<WorkerId> {
+    let users = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
+    users.map(|it| it.id.clone()).collect()
+}
+
 /// A file that somebody put on this machine, or the demo model.
 pub(crate) fn plain(
     id: &ModelRef,
@@ -164,7 +167,6 @@ pub(crate) fn plain(
     files: &[super::ModelFile],
     workers: &[WorkerRecord],
 ) -> ModelRecord {
-    let used_by = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
     ModelRecord {
         id: id.clone(),
         hive_id: hive_id.clone(),
@@ -189,7 +191,7 @@ pub(crate) fn plain(
         context_length_max: None,
         kv_bytes_per_token: None,
         memory_bytes_estimate: None,
-        used_by: used_by.map(|it| it.id.clone()).collect(),
+        used_by: users_of(id, workers),
         error: None,
     }
 }
@@ -242,7 +244,7 @@ mod tests {
             worker("wk-4", &path, "loading"),
             worker("wk-5", "demo", "ready"),
         ];
-        let users = users(&key, &rows, &cache, &workers);
+        let users = users(&rows, &cache, &workers).remove(&key).unwrap_or_default();
         assert_eq!(users.iter().map(WorkerId::as_str).collect::<Vec<_>>(), ["wk-1", "wk-4"]);
     }
 }

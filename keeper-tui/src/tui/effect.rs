@@ -49,8 +49,6 @@ pub(crate) enum Effect {
     ReadHosts,
     /// Ask the queen what a job was asked for.
     ReadRequest(JobId),
-    /// Ask every machine for its models.
-    ReadModels,
     /// Ask the queen for her build.
     ReadBuild,
     /// See how long she takes to answer.
@@ -61,6 +59,10 @@ pub(crate) enum Effect {
     LeaveLog,
     /// Show a text in the operator's pager.
     Page(String),
+    /// Open the configuration in the operator's editor.
+    EditConfig,
+    /// Ask the terminal for what the mouse does, or ask it no more.
+    Mouse(bool),
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now instead of when the wait is over.

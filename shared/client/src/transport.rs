@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{ClientError, ConnectFault, Limits, Peer, Silence};
 
-/// A snapshot of a large fleet is some hundred kilobytes.
-const ANSWER_MAX: usize = 16 * 1024 * 1024;
+/// A snapshot of ten thousand workers and as many models on disks is some
+/// twenty megabytes.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
 /// An error is a sentence.
 const ERROR_MAX: usize = 64 * 1024;
 /// An error's body that trickles in must not hold back the error.

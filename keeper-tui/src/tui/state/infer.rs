@@ -189,7 +189,7 @@ impl Model {
     pub(crate) fn models_to_ask(&self) -> Vec<ModelRef> {
         let serving = self.fleet.workers.values().filter(|worker| !worker.state.is_ended());
         let mut models: Vec<ModelRef> = serving.map(|worker| worker.model.clone()).collect();
-        models.extend(self.models.records.keys().map(|(model, _)| model.clone()));
+        models.extend(self.models.listed().keys().map(|(model, _)| model.clone()));
         models.push(ModelRef::demo());
         models.sort();
         models.dedup();
@@ -306,7 +306,6 @@ fn empty_prompt() -> TextArea<'static> {
     let mut prompt = TextArea::default();
     // The box underlines the cursor's line and colours its placeholder unless told otherwise.
     prompt.set_cursor_line_style(Style::new());
-    prompt.set_placeholder_text("Ask something. Enter sends, Ctrl-j begins a new line.");
     prompt.set_placeholder_style(Style::new().add_modifier(Modifier::DIM));
     prompt.set_wrap_mode(WrapMode::WordOrGlyph);
     prompt

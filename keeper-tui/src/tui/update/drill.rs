@@ -73,10 +73,15 @@ pub(super) fn back(model: &mut Model, now: Now) -> bool {
 pub(super) fn turn_tab(model: &mut Model, by: isize, now: Now) {
     if let View::Hive(hive, tab) = &model.ui.view {
         let view = View::Hive(hive.clone(), tab.turned(by));
-        let last = model.ui.last_view.clone();
-        show(model, view, now);
-        model.ui.last_view = last;
+        beside(model, view, now);
     }
+}
+
+/// Shows another part of the same thing.
+pub(super) fn beside(model: &mut Model, view: View, now: Now) {
+    let last = model.ui.last_view.clone();
+    show(model, view, now);
+    model.ui.last_view = last;
 }
 
 /// Deeper into what is selected.
@@ -116,9 +121,8 @@ pub(super) fn open_log(model: &mut Model, now: Now) {
 
 /// The worker that runs a model on a machine.
 fn user_of(model: &Model, (id, hive): &(ModelRef, HiveId)) -> Option<WorkerId> {
-    let mut workers = model.fleet.workers.values();
-    let user = workers.find(|it| it.model == *id && it.hive_id == *hive && !it.state.is_ended());
-    user.map(|it| it.id.clone())
+    let record = model.fleet.models.get(&(hive.clone(), id.clone()))?;
+    record.used_by.iter().find(|it| model.fleet.workers.contains_key(*it)).cloned()
 }
 
 /// The job that says the marked line.

@@ -10,13 +10,16 @@ mod infer;
 mod keys;
 pub(crate) mod lists;
 mod machines;
+mod mouse;
 pub(crate) mod palette;
 mod reading;
 mod seen;
+pub(crate) mod session;
+mod settings;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
+use protocol::{JobId, WorkerId, job::Level, logs::LogLine};
 
 pub(crate) use self::seen::is_seen;
 use super::{
@@ -29,7 +32,6 @@ use super::{
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
-        lists::ListName,
         worker_log::WorkerLog,
     },
     theme::Tone,
@@ -54,6 +56,10 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             keys::key(model, key, now, &mut effects);
         }
         Message::Paste(text) => paste(model, &text),
+        Message::Mouse { mouse, at } => {
+            lists::arrange(model, now);
+            mouse::mouse(model, mouse, at, now);
+        }
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => lists::arrange(model, now),
         Message::Feed(news) => feed::news(model, news, now),
@@ -75,7 +81,6 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             ),
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
-        Message::Models(result) => models_read(model, result, now),
         Message::Request(result) => machines::request_read(model, result, now),
         Message::Hosts(result) => machines::hosts_read(model, result, now),
         Message::Build(result) => match result {
@@ -94,6 +99,8 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, cause, Tone::Bad, now);
             }
         }
+        Message::ConfigEdited(result) => settings::edited(model, result, now),
+        Message::Noticed(notices) => settings::noticed(model, notices, now),
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
         Message::RecordingEnded => recording_ended(model, now),
@@ -110,11 +117,6 @@ fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     machines::ask(model, effects);
     let live = model.connection.is_live();
     let view = &model.ui.view;
-    let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
-    if live && shows_models && model.models.is_due(now.monotonic) {
-        model.models.asked();
-        effects.push(Effect::ReadModels);
-    }
     if live && *view == View::Queen && model.queen.measure_at.is_some_and(|at| at <= now.monotonic)
     {
         model.queen.measure_at = None;
@@ -142,19 +144,6 @@ fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
-}
-
-fn models_read(
-    model: &mut Model,
-    result: Result<(Vec<ModelRecord>, Vec<String>), String>,
-    now: Now,
-) {
-    if let Err(cause) = &result {
-        note(model, "models", cause, now);
-    }
-    model.models.read(result, now.monotonic);
-    lists::changed(model, &[ListName::Models]);
-    drill::settle(model, &[ListName::Models]);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
@@ -201,6 +190,12 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
         let at = model.queen_time(now);
         model.deeds.alert(Alert { at, text: text.clone(), tone });
     }
+    show(model, &text, tone, now);
+}
+
+/// The same for what is among the alerts already.
+fn show(model: &mut Model, text: &str, tone: Tone, now: Now) {
+    let text = one_line(text).into_owned();
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 

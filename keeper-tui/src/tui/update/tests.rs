@@ -212,6 +212,9 @@ fn message() -> impl Strategy<Value = Message> {
                 FeedEvent::Worker(Change::from(worker("wk-99", it, WorkerState::Busy)))
             }),
             Just(FeedEvent::Worker(Change::Gone(Gone::new("wk-02")))),
+            prop::sample::select(catalogue())
+                .prop_map(|it| FeedEvent::Model(Change::Gone(Gone::on(&it.hive_id, &it.id)))),
+            prop::sample::select(catalogue()).prop_map(|it| FeedEvent::Model(Change::from(it))),
             prop::sample::select(jobs.to_vec())
                 .prop_map(|it| FeedEvent::Job(Change::Gone(Gone::new(it)))),
             prop::sample::select(jobs.to_vec()).prop_map(|it| FeedEvent::Job(Change::from(job(
@@ -259,10 +262,6 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
-        1 => any::<bool>().prop_map(|is_known| {
-            let result = is_known.then(|| (catalogue(), Vec::new()));
-            Message::Models(result.ok_or_else(|| "no".to_owned()))
-        }),
         1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
         1 => "[a-z]{1,6}".prop_map(|alias| {
             let install = super::machines::install(id(&alias), None);
@@ -284,7 +283,7 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
-    let models = model.models.rows(fleet);
+    let models = model.models.listed();
     assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
     assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));

@@ -19,10 +19,7 @@ async fn a_cable_that_is_pulled_for_a_while_costs_no_token() -> anyhow::Result<(
     let machine = Machine::start_with(&cluster, "far", setup).await?;
     cluster.keeper(&["hive", "install", "far"]).await?.succeeded()?;
     let endless = cluster.script("endless", &Script::endless(20))?;
-    let worker = spawn(&cluster, "far", &endless).await?;
-    // Its loopback is not ours: only the tunnel leads there.
-    let url = worker["url"].as_str().context("no url")?;
-    assert!(cluster.call_at(url, "GET", "/health", &[], None).await.is_err());
+    spawn(&cluster, "far", &endless).await?;
     let stream = cluster.submit(&Cluster::infer(&endless)).await?;
     cluster.until_tokens(&stream, 3).await?;
 

@@ -135,6 +135,7 @@ impl Store {
         &self,
         record: JobRecord,
         idempotency_key: Option<String>,
+        request: String,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Option<JobId>, StoreError> {
         self.run(move |db| {
@@ -157,6 +158,8 @@ impl Store {
                 idempotency_key,
                 json(&record)?,
             ])?;
+            db.prepare_cached("INSERT INTO requests (job_id, request) VALUES (?1, ?2)")?
+                .execute(params![record.id.as_str(), request])?;
             if let Some(checkpoint) = &checkpoint {
                 leave(db, &record.id, checkpoint)?;
             }
@@ -237,6 +240,19 @@ impl Store {
         .await
     }
 
+    /// What was asked of a job; `None` if it is not known, or was kept by a
+    /// version that did not keep this.
+    pub(crate) async fn request(&self, id: JobId) -> Result<Option<Value>, StoreError> {
+        self.run(move |db| {
+            let request: Option<String> = db
+                .prepare_cached("SELECT request FROM requests WHERE job_id = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()?;
+            request.map(|request| from_json(&request)).transpose()
+        })
+        .await
+    }
+
     /// The newest jobs, newest first.
     pub(crate) async fn list(
         &self,
@@ -302,6 +318,7 @@ impl Store {
                 .collect::<rusqlite::Result<_>>()?;
             for id in &ids {
                 db.prepare_cached("DELETE FROM events WHERE job_id = ?1")?.execute([id])?;
+                db.prepare_cached("DELETE FROM requests WHERE job_id = ?1")?.execute([id])?;
                 db.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([id])?;
             }
             Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
@@ -380,7 +397,11 @@ fn open_checked(file: &Path) -> rusqlite::Result<Connection> {
          CREATE TABLE IF NOT EXISTS checkpoints (
              job_id TEXT PRIMARY KEY,
              checkpoint TEXT NOT NULL
-         ) WITHOUT ROWID;",
+         ) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS requests (
+             job_id TEXT PRIMARY KEY,
+             request TEXT NOT NULL
+         );",
     )?;
     Ok(connection)
 }

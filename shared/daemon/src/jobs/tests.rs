@@ -368,6 +368,22 @@ async fn old_jobs_are_forgotten_and_new_ones_kept() {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_shown_with_the_one_job_for_as_long_as_the_job_is_kept() {
+    let bench = Bench::new().await;
+    let id = bench.submit("three lines").await;
+    bench.stream(&id).await;
+    let bench = Bench::at(bench.directory).await;
+    let (_, body) = bench.get(&routes::job(&id)).await;
+    let job: protocol::job::JobDetails = serde_json::from_str(&body).unwrap();
+    assert_eq!((&job.record.id, job.request), (&id, Some(json!("three lines"))));
+    let (_, list) = bench.get(routes::JOBS).await;
+    assert!(list.contains(id.as_str()) && !list.contains("three lines"), "{list}");
+
+    bench.jobs.prune(Retention { age_max: Duration::ZERO, ..Retention::default() }).await.unwrap();
+    assert_eq!(bench.jobs.shared.store.request(id).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn draining_refuses_new_jobs_and_gives_every_running_one_its_end() {
     let bench = Bench::new().await;
     let id = bench.submit("steps").await;

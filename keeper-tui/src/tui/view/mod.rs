@@ -459,6 +459,6 @@ fn plain_list<'a, K: Ord>(
 }
 
 #[cfg(test)]
-mod dialog_tests;
+mod gallery;
 #[cfg(test)]
 mod tests;

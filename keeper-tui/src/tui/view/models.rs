@@ -285,8 +285,8 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
         .map(|(key, row)| {
             let (sign, tone) = model_sign(row.state());
             let mut spans = vec![
-                word(format!("{sign} {} {} ", short_model(&key.0), row.state().as_str()), tone),
-                Span::raw(format!("{} ", key.1)),
+                word(format!("{sign} {} ", row.state().as_str()), tone),
+                safe(&format!("{} {} ", short_model(&key.0), key.1), Tone::Plain),
             ];
             spans.extend(condition(ctx, row));
             (key.clone(), Line::from(spans))

@@ -28,7 +28,7 @@ const COLUMNS: [Column; 10] = [
     growing("MODEL", 12, 2),
     words("HIVE", 10, 4),
     words("DEVICE", 6, 5),
-    words("STATE", 10, 1),
+    words("STATE", 11, 1),
     figures("SLOTS", 5, 3),
     figures("TOK/S", 6, 6),
     figures("MEMORY", 6, 7),
@@ -61,7 +61,7 @@ fn state(worker: &WorkerRecord) -> String {
     let loaded = worker.progress.as_ref().and_then(protocol::job::Progress::fraction);
     match (worker.state, loaded) {
         (WorkerState::Loading, Some(loaded)) => format!("load {:.0}%", loaded * 100.0),
-        (state, _) => state.as_str().to_owned(),
+        (state, _) => state.as_str().replace('_', " "),
     }
 }
 

@@ -139,6 +139,8 @@ pub(crate) enum Action {
     LeavePrompt,
     /// Ask another model.
     NextModel,
+    /// Listen again to a job whose stream broke off.
+    Attach,
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now.
@@ -172,6 +174,7 @@ impl Action {
             Self::Do(Slot::Kill) => Some("rbee-keeper job cancel, worker delete"),
             Self::Do(Slot::Delete) => Some("rbee-keeper worker delete ID"),
             Self::StartQueen => Some("rbee-keeper queen start"),
+            Self::Attach => Some("rbee-keeper job attach ID"),
             _ => None,
         }
     }
@@ -209,6 +212,7 @@ impl Action {
             Self::Commands => "commands",
             Self::LastView => "last view",
             Self::Retry => "reconnect",
+            Self::Attach => "attach",
             Self::Redraw => "redraw",
             Self::Suspend => "suspend",
             Self::Quit => "quit",

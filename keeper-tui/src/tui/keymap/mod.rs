@@ -50,6 +50,8 @@ pub(crate) enum Context {
     Settings,
     /// The queen is away and could be started.
     Offer,
+    /// A job is on the screen whose stream broke off.
+    Detached,
     /// Things can be moved through.
     Move,
     /// The view `fleet`.
@@ -87,6 +89,7 @@ impl Context {
             Self::Events => "events",
             Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
+            Self::Detached => "A job that broke off",
             Self::Move => "Moving",
             Self::Fleet => "fleet",
             Self::Infer => "infer",
@@ -225,6 +228,9 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         View::Infer => contexts.push(Context::Infer),
         View::Events => contexts.push(Context::Events),
         View::Worker(_) | View::Job(_) | View::Queen => {}
+    }
+    if model.detached_job().is_some() {
+        contexts.push(Context::Detached);
     }
     if !model.targets().is_empty() {
         contexts.push(Context::Target);

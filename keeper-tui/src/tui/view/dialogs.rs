@@ -431,9 +431,9 @@ fn history<'a>(
     let mut lines: Vec<Line<'_>> = rows
         .skip(first)
         .take(usize::from(inner.height))
-        .map(|(at, mut spans)| {
+        .flat_map(|(at, mut spans)| {
             spans.insert(0, word(format!("{} ", ctx.when(at)), Tone::Quiet));
-            Line::from(spans)
+            broken(&Line::from(spans), inner.width.saturating_sub(2))
         })
         .collect();
     if total == 0 {
@@ -463,7 +463,7 @@ fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line
 }
 
 /// The rows of a line that may be too long for one; what goes on is set in.
-fn broken<'a>(line: &Line<'a>, width: u16) -> Vec<Line<'a>> {
+pub(super) fn broken<'a>(line: &Line<'a>, width: u16) -> Vec<Line<'a>> {
     if line.width() <= usize::from(width) {
         return vec![line.clone()];
     }

@@ -112,7 +112,7 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     lines.push(Line::from(word("WORKERS", Tone::Quiet)));
     let its_own = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
     let before = lines.len();
-    lines.extend(its_own.take(usize::from(model.size.1)).map(workers::brief));
+    lines.extend(its_own.take(usize::from(model.size.1)).map(|it| workers::brief(model, it)));
     if lines.len() == before {
         lines.push(Line::from(word("none", Tone::Quiet)));
     }

@@ -18,7 +18,7 @@ use super::{
     with_detail,
 };
 use crate::tui::{
-    state::{Pane, lists::ListName, reading::Reading},
+    state::{Model, Pane, lists::ListName, reading::Reading},
     theme::Tone,
     update::lists::title,
 };
@@ -69,6 +69,14 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
     match worker.started_at {
         Some(at) if !worker.state.is_ended() => ctx.age(at),
         _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// The sign of a worker; nothing is green that may not be so any more.
+fn sign(model: &Model, worker: &WorkerRecord) -> (&'static str, Tone) {
+    match worker_sign(worker.state) {
+        (_, Tone::Good) if !model.is_current(&worker.hive_id) => ("◌", Tone::Quiet),
+        sign => sign,
     }
 }
 
@@ -129,7 +137,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         rows,
         |worker| !model.is_current(&worker.hive_id) || worker.state.is_ended(),
         |worker, column| {
-            let (sign, tone) = worker_sign(worker.state);
+            let (sign, tone) = sign(model, worker);
             match column {
                 0 => {
                     Line::from(vec![word(format!("{sign} "), tone), Span::raw(worker.id.as_str())])
@@ -163,7 +171,7 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, worker: &WorkerRecord)
 
 /// Everything that is known about a worker.
 fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
-    let (sign, tone) = worker_sign(worker.state);
+    let (sign, tone) = sign(ctx.model, worker);
     let label = |text: &'static str| word(text, Tone::Quiet);
     let number = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
     let mut lines = vec![
@@ -228,8 +236,8 @@ fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
 }
 
 /// A worker in the detail of its machine.
-pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
-    let (sign, tone) = worker_sign(worker.state);
+pub(super) fn brief<'a>(model: &Model, worker: &WorkerRecord) -> Line<'a> {
+    let (sign, tone) = sign(model, worker);
     Line::from(vec![
         word(format!("{sign} {:<12} ", worker.id), tone),
         Span::raw(format!("{:<10} {:<6} ", state(worker), slots(worker))),
@@ -242,7 +250,7 @@ pub(super) fn brief<'a>(worker: &WorkerRecord) -> Line<'a> {
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers);
     let rows = rows.map(|(id, worker)| {
-        let (sign, tone) = worker_sign(worker.state);
+        let (sign, tone) = sign(ctx.model, worker);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),
             safe(worker.model.as_str(), Tone::Plain),

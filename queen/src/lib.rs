@@ -9,6 +9,7 @@
 //!                 jobs, feed ◀── fleet ◀───┘ heartbeats, hive feeds
 //! ```
 
+pub mod first_tokens;
 pub mod fleet;
 pub mod hives;
 pub mod http;

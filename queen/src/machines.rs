@@ -257,7 +257,7 @@ impl Machines {
 const UNFINISHED: &str = "its installation did not come to its end";
 
 fn ssh_field(text: &str) -> Result<SshTarget, ApiError> {
-    text.parse().map_err(|error: config::hives_conf::InvalidValue| {
+    text.parse().map_err(|error: config::values::InvalidValue| {
         ApiError::new(ErrorCode::InvalidField, format!("field `ssh`: {error}"))
             .with_hint("write it as [user@]host[:port]")
     })

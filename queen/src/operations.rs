@@ -18,6 +18,7 @@ use protocol::{
 use serde_json::{Value, json};
 
 use crate::{
+    first_tokens::FirstTokens,
     fleet::FleetHandle,
     hives::{Hives, Refreshed},
     machines::Machines,
@@ -30,6 +31,7 @@ pub struct Operations {
     hives: Hives,
     machines: Machines,
     scheduler: SchedulerHandle,
+    first_tokens: FirstTokens,
     /// Held while the demo model's worker is being made, so that it is made
     /// once.
     provisioning: tokio::sync::Mutex<()>,
@@ -42,8 +44,10 @@ impl Operations {
         hives: Hives,
         machines: Machines,
         scheduler: SchedulerHandle,
+        first_tokens: FirstTokens,
     ) -> Self {
-        Self { fleet, hives, machines, scheduler, provisioning: tokio::sync::Mutex::default() }
+        let provisioning = tokio::sync::Mutex::default();
+        Self { fleet, hives, machines, scheduler, first_tokens, provisioning }
     }
 
     fn feed(&self) -> &Feed {

@@ -17,12 +17,14 @@ use daemon::{
 };
 use protocol::{
     ApiError,
-    fleet::{FeedEvent, QueenRecord},
+    fleet::{FeedEvent, FirstTokenRecord, QueenRecord},
 };
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     FEATURES,
+    first_tokens::FirstTokens,
     fleet::FleetHandle,
     hives::Hives,
     http::{self, KeepHives},
@@ -121,12 +123,19 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(fleet.clone().judge(shutdown.clone()));
         tasks.spawn(scheduler.clone().follow_fleet(shutdown.clone()));
-        tasks.spawn(publish_own_record(fleet.clone(), scheduler.clone(), shutdown.clone()));
+        let first_tokens = FirstTokens::new(feed.metrics().clone());
+        let (waiting, waits) = (scheduler.waiting(), first_tokens.record());
+        tasks.spawn(publish_own_record(fleet.clone(), waiting, waits, shutdown.clone()));
         tasks.spawn(prune(jobs.clone(), retention, shutdown.clone()));
         tasks.close();
 
-        let operations =
-            Arc::new(Operations::new(fleet.clone(), hives.clone(), machines.clone(), scheduler));
+        let operations = Arc::new(Operations::new(
+            fleet.clone(),
+            hives.clone(),
+            machines.clone(),
+            scheduler,
+            first_tokens,
+        ));
         jobs.resume(&operations).await?;
         let router =
             http::router(&jobs, operations, &feed, fleet, shutdown.clone(), keep_hives.clone());
@@ -162,10 +171,15 @@ impl Server {
     }
 }
 
-/// The queen's own record changes when her queue does.
-async fn publish_own_record(fleet: FleetHandle, scheduler: SchedulerHandle, shutdown: Shutdown) {
+/// The queen's own record changes when her queue does, and when a request has
+/// its first token.
+async fn publish_own_record(
+    fleet: FleetHandle,
+    mut waiting: watch::Receiver<u32>,
+    mut first_tokens: watch::Receiver<Option<FirstTokenRecord>>,
+    shutdown: Shutdown,
+) {
     let started_at = daemon::now();
-    let mut waiting = scheduler.waiting();
     loop {
         let record = QueenRecord {
             version: daemon::build::VERSION.to_owned(),
@@ -174,11 +188,13 @@ async fn publish_own_record(fleet: FleetHandle, scheduler: SchedulerHandle, shut
             now: daemon::now(),
             queued: *waiting.borrow_and_update(),
             heartbeats_ignored: fleet.heartbeats_ignored(),
+            time_to_first_token: *first_tokens.borrow_and_update(),
         };
         fleet.feed().publish(FeedEvent::Queen(Box::new(record)));
         tokio::select! {
             () = shutdown.asked() => return,
             moved = waiting.changed() => if moved.is_err() { return },
+            moved = first_tokens.changed() => if moved.is_err() { return },
         }
     }
 }

@@ -90,7 +90,7 @@ fn is_generating(details: &HeartbeatDetails) -> bool {
 
 fn heartbeat(about: &About, phases: &Phases, number: u64) -> Heartbeat {
     let health = phases.health();
-    let worker = health.worker;
+    let worker = health.worker.as_ref();
     let failed = matches!(phases.now(), Phase::Failed(_));
     Heartbeat {
         worker_id: phases.identity().worker_id.clone(),
@@ -102,10 +102,14 @@ fn heartbeat(about: &About, phases: &Phases, number: u64) -> Heartbeat {
             url: Some(about.url.clone()),
             device: Some(about.device.clone()),
             state: Some(phases.state()),
-            slots_total: worker.as_ref().and_then(|worker| worker.slots_total),
-            slots_busy: worker.as_ref().and_then(|worker| worker.slots_busy),
-            memory_bytes: worker.as_ref().and_then(|worker| worker.memory_bytes),
-            tokens_per_second: worker.as_ref().and_then(|worker| worker.tokens_per_second),
+            slots_total: worker.and_then(|it| it.slots_total),
+            slots_busy: worker.and_then(|it| it.slots_busy),
+            memory_bytes: worker.and_then(|it| it.memory_bytes),
+            tokens_per_second: worker.and_then(|it| it.tokens_per_second),
+            time_to_first_token_ms: worker.and_then(|it| it.time_to_first_token_ms),
+            kv_cache_tokens: worker.and_then(|it| it.kv_cache_tokens),
+            kv_cache_capacity_tokens: worker.and_then(|it| it.kv_cache_capacity_tokens),
+            version: worker.and_then(|it| it.version.clone()),
             incarnation: Some(phases.identity().incarnation),
             heartbeat: Some(number),
         },

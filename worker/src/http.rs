@@ -82,6 +82,8 @@ fn sample(numbers: &Metrics, phases: &Phases) {
     numbers.set(&metrics::SLOTS_BUSY, &[], status.slots_busy as f64);
     numbers.set(&metrics::WAITING_REQUESTS, &[], status.waiting as f64);
     numbers.count_is(&metrics::TOKENS_GENERATED, &[], status.tokens_generated);
+    numbers.set(&metrics::KV_CACHE_TOKENS, &[], status.tokens_held as f64);
+    numbers.set(&metrics::KV_CACHE_CAPACITY, &[], status.tokens_capacity as f64);
 }
 
 async fn health(State(routes): State<Routes>) -> Json<Health> {

@@ -19,10 +19,7 @@ use std::{
 
 use candle_core::quantized::gguf_file::Content;
 
-use crate::{
-    engine::check::{self, Checked},
-    load::{LoadProblem, weights},
-};
+use crate::engine::check::{self, CheckError, Checked};
 
 /// Each part keeps a file open.
 const PARTS_MAX: u32 = 500;
@@ -113,10 +110,60 @@ pub enum SplitError {
     },
 }
 
+/// Why a file is not a model.
+#[derive(Debug, thiserror::Error)]
+pub enum FileProblem {
+    /// It cannot be opened.
+    #[error("it cannot be opened ({0})")]
+    Open(io::Error),
+    /// It is not a GGUF file that can be read.
+    #[error("{0}")]
+    Check(CheckError),
+    /// The library refused what the check let pass.
+    #[error("its header cannot be used ({0})")]
+    Content(String),
+    /// Another part of a split model cannot be read.
+    #[error("its part {part}: {problem}")]
+    Part {
+        /// The name of its file.
+        part: String,
+        /// What is wrong with it.
+        problem: Box<Self>,
+    },
+    /// The parts of a split model do not belong together.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+}
+
+impl FileProblem {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "check the path and its permissions",
+            Self::Check(CheckError::Truncated { .. } | CheckError::Io(_)) => {
+                "remove the file and download it again"
+            }
+            Self::Check(CheckError::TensorType { .. }) => "choose another quantisation",
+            Self::Part { problem, .. } => problem.remedy(),
+            Self::Split(SplitError::NotFirst { .. }) => "name that one",
+            Self::Split(SplitError::Missing { .. }) => "download the model again, or put it there",
+            Self::Split(SplitError::Extra { .. }) => "remove it, or download the model again",
+            Self::Check(_) | Self::Content(_) | Self::Split(_) => {
+                "download the file again or choose another model"
+            }
+        }
+    }
+}
+
+/// What the library says, without the backtrace that it may append.
+pub(crate) fn library_says(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
 impl ModelFile {
     /// Opens the file at `path`, and the parts beside it that it is the first
     /// of, and checks all their headers.
-    pub(crate) fn open(path: &Path) -> Result<Self, LoadProblem> {
+    pub(crate) fn open(path: &Path) -> Result<Self, FileProblem> {
         let parts = Parts::of(path)?;
         let mut model: Option<Self> = None;
         for (index, path) in parts.paths.iter().enumerate() {
@@ -128,13 +175,13 @@ impl ModelFile {
             model = Some(match (model, part) {
                 (None, part) => part?,
                 (Some(model), Ok(part)) => model.join(&name, part)?,
-                (Some(_), Err(LoadProblem::Split(problem))) => return Err(problem.into()),
+                (Some(_), Err(FileProblem::Split(problem))) => return Err(problem.into()),
                 (Some(_), Err(problem)) => {
-                    return Err(LoadProblem::Part { part: name, problem: Box::new(problem) });
+                    return Err(FileProblem::Part { part: name, problem: Box::new(problem) });
                 }
             });
         }
-        let model = model.ok_or_else(|| LoadProblem::Open(io::ErrorKind::NotFound.into()))?;
+        let model = model.ok_or_else(|| FileProblem::Open(io::ErrorKind::NotFound.into()))?;
         let found = model.checked.tensors;
         match count(&model.content, TENSORS) {
             Some(expected) if parts.paths.len() > 1 && expected != found => {
@@ -144,7 +191,7 @@ impl ModelFile {
         }
     }
 
-    fn join(mut self, name: &str, part: Self) -> Result<Self, LoadProblem> {
+    fn join(mut self, name: &str, part: Self) -> Result<Self, FileProblem> {
         for (tensor, mut info) in part.content.tensor_infos {
             // The header of the part was held against its length.
             info.offset += self.bytes;
@@ -152,7 +199,7 @@ impl ModelFile {
                 return Err(SplitError::Twice { part: name.to_owned(), tensor }.into());
             }
         }
-        self.checked.add(&part.checked).map_err(LoadProblem::Check)?;
+        self.checked.add(&part.checked).map_err(FileProblem::Check)?;
         self.reader.pieces.extend(part.reader.pieces);
         self.bytes += part.bytes;
         Ok(self)
@@ -166,22 +213,23 @@ pub(crate) fn bytes(path: &Path) -> Option<u64> {
 }
 
 /// One file. Its tensors' offsets are counted from its first byte.
-fn read(path: &Path) -> Result<ModelFile, LoadProblem> {
-    let file = File::open(path).map_err(LoadProblem::Open)?;
-    let metadata = file.metadata().map_err(LoadProblem::Open)?;
+fn read(path: &Path) -> Result<ModelFile, FileProblem> {
+    let file = File::open(path).map_err(FileProblem::Open)?;
+    let metadata = file.metadata().map_err(FileProblem::Open)?;
     if !metadata.is_file() {
-        return Err(LoadProblem::Open(io::Error::other("it is not a regular file")));
+        return Err(FileProblem::Open(io::Error::other("it is not a regular file")));
     }
     let bytes = metadata.len();
     let mut reader = BufReader::with_capacity(1 << 16, file);
-    let checked = check::check(&mut reader, bytes).map_err(LoadProblem::Check)?;
-    reader.seek(SeekFrom::Start(0)).map_err(LoadProblem::Open)?;
-    let mut content = Content::read(&mut reader).map_err(weights)?;
+    let checked = check::check(&mut reader, bytes).map_err(FileProblem::Check)?;
+    reader.seek(SeekFrom::Start(0)).map_err(FileProblem::Open)?;
+    let mut content =
+        Content::read(&mut reader).map_err(|error| FileProblem::Content(library_says(&error)))?;
     for info in content.tensor_infos.values_mut() {
         info.offset += content.tensor_data_offset;
     }
     content.tensor_data_offset = 0;
-    reader.seek(SeekFrom::Start(0)).map_err(LoadProblem::Open)?;
+    reader.seek(SeekFrom::Start(0)).map_err(FileProblem::Open)?;
     let pieces = vec![Piece { reader, bytes, position: 0 }];
     Ok(ModelFile { content, reader: Chain { pieces, position: 0 }, checked, bytes })
 }

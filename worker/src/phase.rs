@@ -130,8 +130,16 @@ impl Phases {
             context_length: generator.as_ref().map(|it| whole(it.info().context_length)),
             memory_bytes: config::procfs::memory_bytes(std::process::id()),
             tokens_per_second: status
+                .as_ref()
                 .and_then(|status| status.tokens_per_second)
                 .map(|rate| (rate * 10.0).round() / 10.0),
+            time_to_first_token_ms: status
+                .as_ref()
+                .and_then(|status| status.time_to_first_token)
+                .map(daemon::newest::milliseconds),
+            kv_cache_tokens: status.as_ref().map(|status| status.tokens_held as u64),
+            kv_cache_capacity_tokens: status.as_ref().map(|status| status.tokens_capacity as u64),
+            version: Some(daemon::build::VERSION.to_owned()),
         }
     }
 

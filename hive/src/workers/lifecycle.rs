@@ -445,6 +445,8 @@ impl WorkerEntry {
         self.record.slots_busy = None;
         self.record.memory_bytes = None;
         self.record.tokens_per_second = None;
+        self.record.time_to_first_token_ms = None;
+        self.record.kv_cache_tokens = None;
     }
 }
 

@@ -1,105 +1,169 @@
 //! The whole program on a terminal.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use portable_pty::CommandBuilder;
 
 use crate::{
+    frames::SIZES,
     meter::{Program, Rates},
     queen::{self, Load},
 };
 
-const SIZES: [(u16, u16); 2] = [(80, 24), (160, 45)];
 /// A program is measured once it has come to rest.
 const SETTLED: Duration = Duration::from_secs(5);
 const KEYS: usize = 60;
 const STARTS: usize = 7;
 
-const SMALL: Load = Load { hives: 1, workers: 3, heartbeats: 0, streams: 0, tokens: 0 };
+const SMALL: Load = Load { hives: 1, workers: 3, heartbeats: 0, silent: 0, streams: 0, tokens: 0 };
 const LARGE: Load = Load { hives: 1_000, workers: 10_000, ..SMALL };
+const TOKENS: Load = Load { streams: 16, tokens: 500, ..SMALL };
 
-const SCENARIOS: [(&str, Load); 4] = [
-    ("idle, 3 workers", SMALL),
-    ("idle, 10,000 workers", LARGE),
-    ("200 heartbeats/s, 10,000 workers", Load { heartbeats: 200, ..LARGE }),
-    ("500 tokens/s, 16 streams", Load { streams: 16, tokens: 500, ..SMALL }),
+pub(crate) const IDLE: &str = "idle, 3 workers";
+pub(crate) const IDLE_LARGE: &str = "idle, 10,000 workers";
+pub(crate) const BEATS_UNSEEN: &str = "200 heartbeats/s off the screen";
+pub(crate) const BEATS: &str = "200 heartbeats/s everywhere";
+pub(crate) const SIXTEEN: &str = "500 tokens/s, 16 streams";
+pub(crate) const SIXTEEN_SHOWN: &str = "500 tokens/s, 16 streams, all shown";
+pub(crate) const FOUR: &str = "500 tokens/s, 4 streams";
+pub(crate) const NO_QUEEN: &str = "no queen";
+
+/// So high that every stream has its place.
+const HIGH: (u16, u16) = (160, 130);
+
+const SCENARIOS: [(&str, Load, &[(u16, u16)]); 7] = [
+    (IDLE, SMALL, &SIZES),
+    (IDLE_LARGE, LARGE, &SIZES),
+    (BEATS_UNSEEN, Load { heartbeats: 200, silent: 100, ..LARGE }, &SIZES),
+    (BEATS, Load { heartbeats: 200, ..LARGE }, &SIZES),
+    (FOUR, Load { streams: 4, ..TOKENS }, &SIZES),
+    (SIXTEEN, TOKENS, &SIZES),
+    (SIXTEEN_SHOWN, TOKENS, &[HIGH]),
 ];
 
-/// Others, and the keys that move something in them.
-const OTHERS: [&str; 3] = ["top", "htop", "btop"];
+/// Others that show what a machine does.
+pub(crate) const OTHERS: [&str; 4] = ["top", "htop", "btop", "btm"];
+
+/// What a program costs.
+pub(crate) struct Cost {
+    pub(crate) name: String,
+    pub(crate) size: (u16, u16),
+    pub(crate) rates: Rates,
+    pub(crate) key_p50: Option<Duration>,
+    pub(crate) key_p95: Option<Duration>,
+    /// To the first byte; the median.
+    pub(crate) start: Duration,
+}
 
 /// Prints the figures.
-pub(crate) fn measure(time: Duration, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+pub(crate) fn measure(
+    time: Duration,
+    beside: Option<&Path>,
+    wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<Cost>> {
     let runtime = tokio::runtime::Runtime::new()?;
     println!("The program, {} s each; key and start in ms\n", time.as_secs());
     println!(
-        "{:<46} {:>7} {:>6} {:>8} {:>8} {:>7} {:>8} {:>8} {:>8}",
+        "{:<38} {:>7} {:>6} {:>8} {:>8} {:>7} {:>8} {:>8} {:>8}",
         "scenario", "size", "CPU %", "wakes/s", "bytes/s", "MiB", "key p50", "key p95", "start"
     );
-    for (name, load) in SCENARIOS.into_iter().filter(|(name, _)| wanted(name)) {
-        let address = runtime.block_on(queen::start(load))?;
-        for size in SIZES {
-            let home = tempfile::tempdir()?;
-            one(
-                &format!("rbee-keeper, {name}"),
-                || keeper(home.path(), &format!("http://{address}")),
-                size,
-                time,
-            )?;
+    let ours = Path::new(env!("CARGO_BIN_EXE_rbee-keeper"));
+    let mut costs = Vec::new();
+    for (name, load, sizes) in SCENARIOS.into_iter().filter(|(name, ..)| wanted(name)) {
+        let queen = format!("http://{}", runtime.block_on(queen::start(load))?);
+        for size in sizes {
+            costs.push(one(name, |home| keeper(ours, home, &queen), *size, time)?);
+            if let Some(program) = beside {
+                one("  the other build", |home| keeper(program, home, &queen), *size, time)?;
+            }
         }
     }
-    if wanted("no queen") {
-        let home = tempfile::tempdir()?;
-        one("rbee-keeper, no queen", || keeper(home.path(), "http://127.0.0.1:1"), SIZES[0], time)?;
+    if wanted(NO_QUEEN) {
+        let nobody = |home: &Path| keeper(ours, home, "http://127.0.0.1:1");
+        costs.push(one(NO_QUEEN, nobody, SIZES[0], time)?);
     }
     for other in OTHERS.into_iter().filter(|it| wanted(it)) {
         let Some(program) = found(other) else {
-            println!("{other:<46} is not installed");
+            println!("{other:<38} is not installed");
             continue;
         };
         for size in SIZES {
-            one(other, || CommandBuilder::new(&program), size, time)?;
+            costs.push(one(other, |_| CommandBuilder::new(&program), size, time)?);
         }
     }
+    println!();
+    Ok(costs)
+}
+
+/// Prints how its memory grows while it shows sixteen answers.
+pub(crate) fn soak(minutes: u64) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let queen = format!("http://{}", runtime.block_on(queen::start(TOKENS))?);
+    let home = tempfile::tempdir()?;
+    let ours = Path::new(env!("CARGO_BIN_EXE_rbee-keeper"));
+    let program = Program::start(keeper(ours, home.path(), &queen), HIGH)?;
+    program.first_byte()?;
+    thread::sleep(SETTLED);
+    println!("{SIXTEEN_SHOWN}, {minutes} min\n\n{:>6} {:>7} {:>6}", "minute", "MiB", "CPU %");
+    let first = program.rates(Duration::from_secs(1))?.memory_mib;
+    let mut last = first;
+    for minute in 1..=minutes {
+        let rates = program.rates(Duration::from_secs(60))?;
+        last = rates.memory_mib;
+        println!("{minute:>6} {last:>7.1} {:>6.2}", rates.cpu_percent);
+    }
+    println!("\ngrowth: {:.1} MiB", last - first);
     Ok(())
 }
 
 fn one(
     name: &str,
-    command: impl Fn() -> CommandBuilder,
+    command: impl Fn(&Path) -> CommandBuilder,
     size: (u16, u16),
     time: Duration,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Cost> {
+    let home = tempfile::tempdir()?;
     let mut starts = Vec::with_capacity(STARTS);
     for _ in 1..STARTS {
-        starts.push(Program::start(command(), size)?.first_byte()?);
+        starts.push(Program::start(command(home.path()), size)?.first_byte()?);
     }
-    let mut program = Program::start(command(), size)?;
+    let mut program = Program::start(command(home.path()), size)?;
     starts.push(program.first_byte()?);
     starts.sort_unstable();
     thread::sleep(SETTLED);
-    let Rates { cpu_percent, wakeups, bytes, memory_mib } = program.rates(time)?;
+    let rates = program.rates(time)?;
     let keys = program.key_latencies(&["\u{1b}[B", "\u{1b}[A"], KEYS)?;
-    let key = |percent: usize| match keys.len() {
-        0 => "-".to_owned(),
-        count => format!("{:.2}", milliseconds(keys[(count - 1) * percent / 100])),
+    let key = |percent: usize| keys.get(keys.len().saturating_sub(1) * percent / 100).copied();
+    let (key_p50, key_p95) = (key(50), key(95));
+    let start = starts[starts.len() / 2];
+    let shown = |it: Option<Duration>| {
+        it.map_or_else(|| "-".to_owned(), |it| format!("{:.2}", milliseconds(it)))
     };
-    let start = milliseconds(starts[starts.len() / 2]);
-    let size = format!("{}x{}", size.0, size.1);
     println!(
-        "{name:<46} {size:>7} {cpu_percent:>6.2} {wakeups:>8.1} {bytes:>8.0} {memory_mib:>7.1} {:>8} {:>8} {start:>8.1}",
-        key(50),
-        key(95),
+        "{name:<38} {:>7} {:>6.2} {:>8.1} {:>8.0} {:>7.1} {:>8} {:>8} {:>8.1}",
+        format!("{}x{}", size.0, size.1),
+        rates.cpu_percent,
+        rates.wakeups,
+        rates.bytes,
+        rates.memory_mib,
+        shown(key_p50),
+        shown(key_p95),
+        milliseconds(start),
     );
-    Ok(())
+    Ok(Cost { name: name.to_owned(), size, rates, key_p50, key_p95, start })
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-fn keeper(home: &Path, queen: &str) -> CommandBuilder {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rbee-keeper"));
+fn keeper(program: &Path, home: &Path, queen: &str) -> CommandBuilder {
+    let mut command = CommandBuilder::new(OsStr::new(program));
     command.args(["--queen", queen]);
     for name in ["RBEE_CONFIG_DIR", "RBEE_DATA_DIR", "RBEE_CACHE_DIR"] {
         command.env(name, home);
@@ -109,7 +173,7 @@ fn keeper(home: &Path, queen: &str) -> CommandBuilder {
     command
 }
 
-fn found(program: &str) -> Option<std::path::PathBuf> {
+fn found(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }

@@ -1,5 +1,5 @@
 //! A queen for measuring: a fleet of any size, heartbeats and tokens at a
-//! steady pace.
+//! steady pace. Her feed is the real one.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ use axum::{
     },
     routing::get,
 };
+use daemon::{feed::Feed, shutdown::Shutdown};
 use futures::{Stream, StreamExt, stream};
 use protocol::{
     Timestamp,
@@ -20,7 +21,7 @@ use protocol::{
 };
 use tokio::{
     net::TcpListener,
-    time::{Instant, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use crate::fleet;
@@ -34,6 +35,8 @@ pub(crate) struct Load {
     pub(crate) workers: usize,
     /// Of all workers together, in a second.
     pub(crate) heartbeats: u32,
+    /// Machines whose workers have none: those that a list begins with.
+    pub(crate) silent: usize,
     /// Jobs that generate.
     pub(crate) streams: usize,
     /// Of all jobs together, in a second.
@@ -44,26 +47,36 @@ pub(crate) struct Load {
 pub(crate) async fn start(load: Load) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
+    let feed = Feed::new();
+    publish_all(&feed, load)?;
     let router = Router::new()
         .route("/health", get(async || r#"{"status":"ok"}"#))
-        .route("/v1/events", get(events))
         .route("/v1/jobs/{id}/stream", get(tokens))
-        .with_state(Arc::new(load));
+        .with_state(Arc::new(load))
+        .merge(feed.routes(Shutdown::new()));
     tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(beat(feed, load));
     Ok(address)
 }
 
-type Events<S> = Sse<axum::response::sse::KeepAliveStream<S>>;
-
-fn sse<S: Stream<Item = Result<Event, Infallible>> + Send + 'static>(events: S) -> Events<S> {
-    // As often as a real one.
-    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(5)))
+fn publish_all(feed: &Feed, load: Load) -> anyhow::Result<()> {
+    let fleet = fleet::fleet(load.hives, load.workers, load.streams)?;
+    fleet.queen.into_iter().for_each(|it| feed.publish(FeedEvent::Queen(Box::new(it))));
+    fleet.hives.into_iter().for_each(|it| feed.publish(FeedEvent::Hive(Change::from(it))));
+    fleet.devices.into_iter().for_each(|it| feed.publish(FeedEvent::Device(Change::from(it))));
+    fleet.workers.into_iter().for_each(|it| feed.publish(FeedEvent::Worker(Change::from(it))));
+    fleet.jobs.into_iter().for_each(|it| feed.publish(FeedEvent::Job(Change::from(it))));
+    Ok(())
 }
 
 /// `rate` times a second, counted from 0; never for 0.
 fn ticks(rate: f64) -> impl Stream<Item = u64> + Send {
     let every = (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate));
-    let timer = every.map(|every| interval_at(Instant::now() + every, every));
+    let timer = every.map(|every| {
+        let mut timer = interval_at(Instant::now() + every, every);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        timer
+    });
     stream::unfold((timer, 0), |(timer, count)| async move {
         let Some(mut timer) = timer else { return std::future::pending().await };
         timer.tick().await;
@@ -71,29 +84,23 @@ fn ticks(rate: f64) -> impl Stream<Item = u64> + Send {
     })
 }
 
-fn event(number: u64, event: &FeedEvent) -> Event {
-    let data = event.data().unwrap_or_default();
-    Event::default().id(format!("bench-{number}")).event(event.name()).data(data)
-}
-
-async fn events(
-    State(load): State<Arc<Load>>,
-) -> Events<impl Stream<Item = Result<Event, Infallible>>> {
-    let snapshot = fleet::fleet(load.hives, load.workers, load.streams).unwrap_or_default();
-    let first = event(0, &FeedEvent::Snapshot(Box::new(snapshot)));
-    let beats = ticks(f64::from(load.heartbeats)).filter_map(move |count| {
+async fn beat(feed: Feed, load: Load) {
+    let mut beats = std::pin::pin!(ticks(f64::from(load.heartbeats)));
+    while let Some(count) = beats.next().await {
         // A prime, so that every worker has its turn.
-        let number = usize::try_from(count * 7_919).unwrap_or_default() % load.workers.max(1);
-        let record = fleet::worker(number, number % load.hives, count).ok();
-        let beat = record.map(|it| event(count + 1, &FeedEvent::Worker(Change::from(it))));
-        std::future::ready(beat)
-    });
-    sse(stream::once(std::future::ready(first)).chain(beats).map(Ok))
+        let mut number = usize::try_from(count * 7_919).unwrap_or_default() % load.workers.max(1);
+        if number % load.hives < load.silent {
+            number += load.silent;
+        }
+        if let Ok(record) = fleet::worker(number, number % load.hives, count) {
+            feed.publish(FeedEvent::Worker(Change::from(record)));
+        }
+    }
 }
 
 async fn tokens(
     State(load): State<Arc<Load>>,
-) -> Events<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     const WORDS: [&str; 6] = [" the", " slot", " table", " says", " nothing,", " again"];
     let rate = f64::from(load.tokens) / load.streams.max(1) as f64;
     let tokens = ticks(rate).map(|count| {
@@ -104,5 +111,6 @@ async fn tokens(
         let data = serde_json::to_string(&token).unwrap_or_default();
         Event::default().id((count + 1).to_string()).data(data)
     });
-    sse(tokens.map(Ok))
+    // As often as a real one.
+    Sse::new(tokens.map(Ok)).keep_alive(KeepAlive::new().interval(Duration::from_secs(5)))
 }

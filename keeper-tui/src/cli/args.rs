@@ -4,28 +4,35 @@
 //! refused here with the flag's name, and the same rules hold as at the
 //! queen's door.
 
+mod hive;
+mod infer;
 mod machine;
+mod model;
+mod values;
+mod wait;
+mod worker;
 
 use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, builder::FalseyValueParser};
 use config::BaseUrl;
-use protocol::{
-    DeviceId, HiveId, JobId, ModelRef, WorkerId,
-    inference::{Message, Role},
-    job::JobState,
-    logs::{LINES_DEFAULT, LINES_MAX},
-    model::Revision,
-    operation::{DeviceSelector, EngineKind, Infer, Operation, WorkerSpawn},
-};
+use protocol::{JobId, job::JobState, operation::Operation};
 
-pub use self::machine::{InstallArgs, Machine, Reach};
+use self::values::{parse_duration, parse_job_state};
+pub use self::{
+    hive::{Alias, Hive},
+    infer::InferArgs,
+    machine::{InstallArgs, Machine, Reach},
+    model::{Model, ModelOn},
+    values::Shell,
+    wait::{Condition, Target, WaitArgs},
+    worker::{Engine, SpawnArgs, Worker},
+};
 use super::{
-    completions::{self, Shell},
     exit::{Exit, Failure},
+    names,
     output::Format,
     terminal::ColorChoice,
-    wait::{Condition, Target},
 };
 use crate::recording::Speed;
 
@@ -196,271 +203,6 @@ pub struct RebuildArgs {
     pub restart: bool,
 }
 
-/// `hive …`
-#[derive(Debug, Subcommand)]
-pub enum Hive {
-    /// Start a machine's hive
-    Start(Alias),
-    /// Stop a machine's hive and its workers
-    Stop(Alias),
-    /// Whether a machine's hive runs and is well
-    Status(Alias),
-    /// Ask a machine again what it has
-    Refresh(Alias),
-    /// All known machines
-    List,
-    /// What is known of a machine
-    Get(Alias),
-    /// The machines that ~/.ssh/config names
-    Discover,
-    /// Whether a machine can be reached over ssh and used
-    SshTest(Box<Reach>),
-    /// Put a hive on a machine over ssh, and start it
-    Install(Box<InstallArgs>),
-    /// Replace the programs on a machine; its workers go on
-    Update {
-        /// The machine
-        #[arg(value_name = "ALIAS")]
-        alias: HiveId,
-        /// The folder with the programs for that machine [default: this build's]
-        #[arg(long, value_name = "DIR")]
-        binary_path: Option<PathBuf>,
-        /// Also when they are older than those that are there
-        #[arg(long)]
-        allow_downgrade: bool,
-    },
-    /// Whether an installed hive is well, step by step
-    Doctor {
-        /// The machine
-        #[arg(value_name = "ALIAS")]
-        alias: HiveId,
-    },
-    /// Take a machine's hive away; its models stay
-    Uninstall {
-        /// The machine
-        #[arg(value_name = "ALIAS")]
-        alias: HiveId,
-        /// The models go as well
-        #[arg(long)]
-        purge: bool,
-        /// Only forget it: the machine is gone for good
-        #[arg(long, conflicts_with = "purge")]
-        forget: bool,
-        /// The machine's alias once more, which answers the question
-        #[arg(long, value_name = "ALIAS")]
-        confirm: Option<HiveId>,
-    },
-}
-
-/// Which machine.
-#[derive(Debug, Args)]
-pub struct Alias {
-    /// The machine
-    #[arg(value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-    pub alias: HiveId,
-}
-
-/// `worker …`
-#[derive(Debug, Subcommand)]
-pub enum Worker {
-    /// Start a worker with a model
-    Spawn(Box<SpawnArgs>),
-    /// All workers
-    List {
-        /// Only this machine's
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
-        hive: Option<HiveId>,
-    },
-    /// What is known of a worker
-    Get {
-        /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
-        id: WorkerId,
-    },
-    /// What a worker has written
-    Logs {
-        /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
-        id: WorkerId,
-        /// Go on as it writes more, until Ctrl-C
-        #[arg(short, long)]
-        follow: bool,
-        /// How many of the newest lines
-        #[arg(short = 'n', long, value_name = "N", default_value_t = LINES_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(LINES_MAX)))]
-        lines: u32,
-    },
-    /// Stop a worker and forget it
-    Delete {
-        /// The worker
-        #[arg(value_name = "ID", add = completions::workers())]
-        id: WorkerId,
-        /// The worker's id once more, which answers the question
-        #[arg(long, value_name = "ID", add = completions::workers())]
-        confirm: Option<WorkerId>,
-    },
-}
-
-/// `worker spawn`
-#[derive(Debug, Args)]
-pub struct SpawnArgs {
-    /// What to run: `demo`, `org/repo`, `org/repo:Q4_K_M`, or a GGUF file on the hive
-    #[arg(long, short, value_name = "MODEL", add = completions::models())]
-    pub model: ModelRef,
-    /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-    pub hive: HiveId,
-    /// On which device: `GPU-0`, `CPU-0`, or an index [default: the best that fits]
-    #[arg(long, value_name = "DEVICE", value_parser = parse_device_selector, add = completions::devices())]
-    pub device: Option<DeviceSelector>,
-    /// With which engine [default: the device's]
-    #[arg(long = "worker", value_name = "ENGINE", value_enum)]
-    pub engine: Option<Engine>,
-    /// How many requests at once
-    #[arg(long, value_name = "N")]
-    pub slots: Option<u32>,
-    /// How many tokens its context holds [default: what the model was made for]
-    #[arg(long, value_name = "N")]
-    pub context_length: Option<u32>,
-    /// How many threads on a processor [default: three quarters of the free cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<u32>,
-}
-
-/// `--worker`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// Processors
-    Cpu,
-    /// NVIDIA GPUs
-    Cuda,
-    /// Apple GPUs
-    Metal,
-}
-
-/// `model …`
-#[derive(Debug, Subcommand)]
-pub enum Model {
-    /// Fetch a model from the Hugging Face hub
-    Download {
-        /// What to fetch: `org/repo`, `org/repo:Q4_K_M`, or `org/repo:file.gguf`
-        #[arg(value_name = "MODEL", add = completions::models())]
-        model: ModelRef,
-        /// To which machine
-        #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-        hive: HiveId,
-        /// Which branch, tag or commit [default: main]
-        #[arg(long, value_name = "REVISION")]
-        revision: Option<Revision>,
-    },
-    /// All models
-    List {
-        /// Only this machine's
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
-        hive: Option<HiveId>,
-    },
-    /// What is known of a model
-    Get(ModelOn),
-    /// Remove a model from a machine's disk
-    Delete {
-        /// Which model, and where
-        #[command(flatten)]
-        model: ModelOn,
-        /// The model's name once more, which answers the question
-        #[arg(long, value_name = "MODEL", add = completions::models())]
-        confirm: Option<ModelRef>,
-    },
-    /// Where a model would fit, before anything is loaded
-    Plan {
-        /// Which model
-        #[arg(value_name = "MODEL", add = completions::models())]
-        model: ModelRef,
-        /// Only on this machine
-        #[arg(long, value_name = "ALIAS", add = completions::hives())]
-        hive: Option<HiveId>,
-        /// How many requests at once
-        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-        slots: u32,
-        /// How many tokens its context holds [default: all that a worker can]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
-        context_length: Option<u32>,
-    },
-}
-
-/// Which model on which machine.
-#[derive(Debug, Args)]
-pub struct ModelOn {
-    /// The model
-    #[arg(value_name = "MODEL", add = completions::models())]
-    pub id: ModelRef,
-    /// On which machine
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-    pub hive: HiveId,
-}
-
-/// `infer`
-#[derive(Debug, Args)]
-pub struct InferArgs {
-    /// The text to continue; `-` reads it from stdin
-    #[arg(value_name = "PROMPT")]
-    pub prompt: String,
-    /// With which model
-    #[arg(long, short, value_name = "MODEL", default_value = "demo", add = completions::models())]
-    pub model: ModelRef,
-    /// Only on this machine
-    #[arg(long, value_name = "ALIAS", add = completions::hives())]
-    pub hive: Option<HiveId>,
-    /// Only by this worker
-    #[arg(long, value_name = "ID", add = completions::workers())]
-    pub worker_id: Option<WorkerId>,
-    /// Only on this device
-    #[arg(long, value_name = "DEVICE", add = completions::devices())]
-    pub device: Option<DeviceId>,
-    /// How many tokens at most [default: 256]
-    #[arg(long, value_name = "N")]
-    pub max_tokens: Option<u32>,
-    /// 0 to 2; 0 always takes the likeliest token [default: 0.7]
-    #[arg(long, value_name = "T", value_parser = parse_number, allow_negative_numbers = true)]
-    pub temperature: Option<f64>,
-    /// Keep the smallest set of tokens whose probability reaches this
-    #[arg(long, value_name = "P", value_parser = parse_number, allow_negative_numbers = true)]
-    pub top_p: Option<f64>,
-    /// Keep this many of the likeliest tokens
-    #[arg(long, value_name = "K")]
-    pub top_k: Option<u32>,
-    /// Drop tokens less likely than this times the likeliest one
-    #[arg(long, value_name = "P", value_parser = parse_number, allow_negative_numbers = true)]
-    pub min_p: Option<f64>,
-    /// Above 1, tokens already seen become less likely
-    #[arg(long, value_name = "R", value_parser = parse_number, allow_negative_numbers = true)]
-    pub repetition_penalty: Option<f64>,
-    /// Equal seeds give equal text
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// End before this text would appear; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    pub stop: Vec<String>,
-    /// Send the prompt as a message of a conversation
-    #[arg(long)]
-    pub chat: bool,
-    /// Wait for the whole text
-    #[arg(long)]
-    pub no_stream: bool,
-}
-
-/// `wait`
-#[derive(Debug, Args)]
-pub struct WaitArgs {
-    /// For what: worker/ID, hive/ALIAS, job/ID or model/MODEL
-    #[arg(value_name = "KIND/NAME", add = completions::targets())]
-    pub target: Target,
-    /// Until it is so [default: done for a job, ready for the rest]
-    #[arg(long = "for", value_name = "CONDITION", value_enum)]
-    pub condition: Option<Condition>,
-    /// Where a model is looked for
-    #[arg(long, value_name = "ALIAS", default_value = "localhost", add = completions::hives())]
-    pub hive: HiveId,
-}
-
 /// `record`
 #[derive(Debug, Args)]
 pub struct RecordArgs {
@@ -501,19 +243,19 @@ pub enum Job {
     /// What a job has said so far
     Logs {
         /// The job
-        #[arg(value_name = "ID", add = completions::jobs())]
+        #[arg(value_name = "ID", add = names::jobs())]
         id: JobId,
     },
     /// Follow a job from its beginning to its end
     Attach {
         /// The job
-        #[arg(value_name = "ID", add = completions::jobs())]
+        #[arg(value_name = "ID", add = names::jobs())]
         id: JobId,
     },
     /// Cancel jobs
     Cancel {
         /// The jobs
-        #[arg(value_name = "ID", required = true, add = completions::open_jobs())]
+        #[arg(value_name = "ID", required = true, add = names::open_jobs())]
         ids: Vec<JobId>,
     },
 }
@@ -579,48 +321,6 @@ impl Command {
     }
 }
 
-impl From<&SpawnArgs> for WorkerSpawn {
-    fn from(args: &SpawnArgs) -> Self {
-        Self {
-            hive_id: args.hive.clone(),
-            model: args.model.clone(),
-            device: args.device.clone(),
-            worker: args.engine.map(|engine| match engine {
-                Engine::Cpu => EngineKind::Cpu,
-                Engine::Cuda => EngineKind::Cuda,
-                Engine::Metal => EngineKind::Metal,
-            }),
-            slots: args.slots,
-            context_length: args.context_length,
-            threads: args.threads,
-        }
-    }
-}
-
-impl InferArgs {
-    /// The operation, with this prompt.
-    pub fn operation(&self, prompt: String) -> Infer {
-        let mut infer = Infer::new(prompt, self.model.clone());
-        if self.chat {
-            infer.messages =
-                infer.prompt.take().map(|content| vec![Message { role: Role::User, content }]);
-        }
-        infer.hive_id = self.hive.clone();
-        infer.worker_id = self.worker_id.clone();
-        infer.device = self.device.clone();
-        infer.max_tokens = self.max_tokens.unwrap_or(infer.max_tokens);
-        infer.temperature = self.temperature.unwrap_or(infer.temperature);
-        infer.top_p = self.top_p;
-        infer.top_k = self.top_k;
-        infer.min_p = self.min_p;
-        infer.repetition_penalty = self.repetition_penalty;
-        infer.seed = self.seed;
-        infer.stop = self.stop.clone();
-        infer.stream = !self.no_stream;
-        infer
-    }
-}
-
 /// Lets the protocol's parser look at what will be sent. It knows the ranges
 /// of the numbers, and it speaks of fields, which are flags here.
 pub fn checked(operation: Operation) -> Result<Operation, Failure> {
@@ -663,45 +363,6 @@ pub fn exit_codes() -> String {
         let _ = writeln!(table, "{:>5}  {meaning}", exit.code());
     }
     table
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(digits);
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    let count = count.parse::<u64>().ok().and_then(|count| count.checked_mul(milliseconds));
-    match count {
-        Some(count) if count > 0 => Ok(Duration::from_millis(count)),
-        _ => Err("must be a time such as 500ms, 30s, 5m or 1h".to_owned()),
-    }
-}
-
-/// A number that JSON can carry.
-fn parse_number(text: &str) -> Result<f64, String> {
-    text.parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())
-        .ok_or_else(|| "must be a number such as 0.7".to_owned())
-}
-
-fn parse_device_selector(text: &str) -> Result<DeviceSelector, String> {
-    if let Ok(index) = text.parse() {
-        return Ok(DeviceSelector::Index(index));
-    }
-    text.parse()
-        .map(DeviceSelector::Id)
-        .map_err(|error: protocol::ids::InvalidId| format!("{error}; or its index"))
-}
-
-fn parse_job_state(text: &str) -> Result<JobState, String> {
-    JobState::from_name(text)
-        .ok_or_else(|| "must be queued, running, done, failed or cancelled".to_owned())
 }
 
 #[cfg(test)]

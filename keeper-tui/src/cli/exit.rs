@@ -7,12 +7,6 @@ use std::{error::Error, io, process::ExitCode};
 
 use client::ClientError;
 use protocol::{ApiError, ErrorCode};
-use serde_json::json;
-
-use super::{
-    output::{Block, Report},
-    table::{Cell, Table},
-};
 
 /// What the program tells its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,22 +228,6 @@ impl Stop {
                 format!("cannot write the output: {error}"),
             ))
         }
-    }
-}
-
-/// The codes as an answer.
-pub fn report() -> Report {
-    let mut table = Table::new([">CODE", "MEANING"]);
-    for (exit, meaning) in Exit::ALL {
-        table.row([Cell::new(exit.code()), Cell::new(meaning)]);
-    }
-    let codes = Exit::ALL.map(|(exit, meaning)| json!({"code": exit.code(), "meaning": meaning}));
-    let names = Exit::ALL.map(|(exit, _)| exit.code().to_string());
-    Report {
-        document: json!({ "exit_codes": codes }),
-        names: names.to_vec(),
-        blocks: vec![Block::Table(table)],
-        exit: Exit::Done,
     }
 }
 

@@ -10,7 +10,6 @@
 
 pub mod args;
 pub mod batch;
-pub mod build;
 pub mod changes;
 pub mod completions;
 pub mod config;
@@ -23,6 +22,7 @@ pub mod interrupt;
 pub mod job;
 pub mod man;
 pub mod model;
+pub mod names;
 pub mod notice;
 pub mod output;
 pub mod plan;
@@ -224,7 +224,7 @@ fn by_itself(out: &mut Output, command: &Command) -> Option<Outcome> {
         Command::Config(command) => config::config(out, *command),
         Command::Completions { shell } => completions::completions(out, *shell),
         Command::Man { dir } => man::man(out, dir.as_deref()),
-        Command::ExitCodes => out.report(None, &exit::report()).map(|()| Exit::Done),
+        Command::ExitCodes => out.report(None, &render::exit_codes()).map(|()| Exit::Done),
         _ => return None,
     })
 }

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Cx, Wanted,
-    build::LOCAL_HIVE,
     exit::{Failure, Outcome},
+    queen::LOCAL_HIVE,
     question::{Answered, Usually},
 };
 

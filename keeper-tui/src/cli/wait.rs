@@ -1,12 +1,9 @@
 //! `wait`: until something is so, told by the feed and never by asking again
 //! and again.
 
-use std::{fmt, str::FromStr};
-
-use clap::ValueEnum;
 use client::{Daemon, FeedItem, FeedOptions};
 use protocol::{
-    ErrorCode, HiveId, JobId, ModelRef, WorkerId,
+    ErrorCode, HiveId, ModelRef, WorkerId,
     fleet::{Change, FeedEvent, Fleet, HiveState, WorkerState},
     job::{JobRecord, JobState},
     model::{ModelRecord, ModelState},
@@ -17,64 +14,12 @@ use serde_json::json;
 
 use super::{
     Cx, Wanted,
-    args::WaitArgs,
+    args::{Condition, Target, WaitArgs},
     exit::{Exit, Failure, Outcome},
     follow,
     output::Report,
     watch::Feed,
 };
-
-/// What is waited for, as `kind/name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A machine.
-    Hive(HiveId),
-    /// A worker.
-    Worker(WorkerId),
-    /// A job.
-    Job(JobId),
-    /// A model on a machine's disk.
-    Model(ModelRef),
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let must = "must be worker/ID, hive/ALIAS, job/ID or model/MODEL";
-        let (kind, name) = text.split_once('/').ok_or_else(|| must.to_owned())?;
-        let wrong = |error: &dyn fmt::Display| error.to_string();
-        match kind {
-            "hive" => name.parse().map(Self::Hive).map_err(|error| wrong(&error)),
-            "worker" => name.parse().map(Self::Worker).map_err(|error| wrong(&error)),
-            "job" => name.parse().map(Self::Job).map_err(|error| wrong(&error)),
-            "model" => name.parse().map(Self::Model).map_err(|error| wrong(&error)),
-            _ => Err(must.to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hive(id) => write!(f, "hive/{id}"),
-            Self::Worker(id) => write!(f, "worker/{id}"),
-            Self::Job(id) => write!(f, "job/{id}"),
-            Self::Model(id) => write!(f, "model/{id}"),
-        }
-    }
-}
-
-/// `--for`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Condition {
-    /// It can be used
-    Ready,
-    /// It does not run, or is not there
-    Gone,
-    /// A job has come to a good end
-    Done,
-}
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,6 +37,8 @@ pub(crate) enum Effect {
     CopyToFile(String),
     /// Cancel a job.
     Cancel(JobId),
+    /// Read which hosts `~/.ssh/config` names.
+    ReadHosts,
     /// Ask every machine for its models.
     ReadModels,
     /// Ask the queen for her build.

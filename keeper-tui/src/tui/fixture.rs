@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use protocol::{
     ApiError, DeviceId, ErrorCode, JobId, Timestamp,
     fleet::{
-        Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, HiveRecord,
-        HiveState, Narration, QueenRecord, Snapshot, WorkerRecord, WorkerState,
+        Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, FirstTokenRecord,
+        HiveRecord, HiveState, LinkRecord, LinkState, Narration, QueenRecord, Snapshot,
+        WorkerRecord, WorkerState,
     },
     job::{JobEvent, JobRecord, JobState, Level, Progress},
     model::{ModelFile, ModelRecord, ModelSource, ModelState},
@@ -76,10 +77,11 @@ impl Stage {
         }
     }
 
-    pub(crate) fn connect(&mut self, snapshot: Snapshot) {
+    pub(crate) fn connect(&mut self, snapshot: Snapshot) -> Vec<Effect> {
         self.news(FeedNews::Connected);
-        self.feed(FeedEvent::Snapshot(Box::new(snapshot)));
+        let effects = self.feed(FeedEvent::Snapshot(Box::new(snapshot)));
         self.pass(Duration::from_secs(3));
+        effects
     }
 
     pub(crate) fn disconnect(&mut self) {
@@ -168,6 +170,7 @@ pub(crate) fn queen() -> QueenRecord {
         now: at(0),
         queued: 3,
         heartbeats_ignored: 0,
+        time_to_first_token: Some(FirstTokenRecord { requests: 128, p50_ms: 190.4, p95_ms: 612.0 }),
     }
 }
 
@@ -184,6 +187,17 @@ pub(crate) fn hive(name: &str, state: HiveState, seen: i64, reason: Option<&str>
         last_seen_at: Some(at(-seen)),
         reason: reason.map(str::to_owned),
         link: None,
+    }
+}
+
+/// An ssh connection that stands.
+pub(crate) fn link() -> LinkRecord {
+    LinkRecord {
+        state: LinkState::Up,
+        since: at(-600),
+        round_trip_ms: Some(3.2),
+        reason: None,
+        retry_at: None,
     }
 }
 
@@ -256,10 +270,15 @@ pub(crate) fn worker(name: &str, hive: &str, state: WorkerState) -> WorkerRecord
         }),
         slots_total: serves.then_some(4),
         slots_busy: serves.then_some(2),
+        slots_desired: Some(4),
         threads: None,
         context_length: Some(8192),
         memory_bytes: Some(41 * GIB),
         tokens_per_second: serves.then_some(41.3),
+        time_to_first_token_ms: serves.then_some(180.4),
+        kv_cache_tokens: serves.then_some(1_966),
+        kv_cache_capacity_tokens: serves.then_some(32_768),
+        version: Some("0.1.0".to_owned()),
         last_heartbeat_at: Some(at(-2)),
         restarts: None,
         retry_at: None,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use client::{Daemon, FeedHandle, FeedOptions, JobItem, TokenFilter};
+use config::ssh_config;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{
     JobId, WorkerId,
@@ -16,9 +17,9 @@ use protocol::{
     operation::{HiveOperation, ModelList, Operation},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -39,6 +40,8 @@ const LAUNCH_BROKE: &str = "the launch broke off; the keeper's log says where";
 /// first; after the second twice as long, and so on.
 const LOG_FAILURES: u32 = 3;
 const LOG_RETRY: Duration = Duration::from_secs(1);
+/// How long reading `~/.ssh/config` may take.
+const HOSTS_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of a launch that may wait.
 const LAUNCH_LINES: usize = 64;
 
@@ -122,6 +125,7 @@ impl Link {
                 Message::QueenStopping(result)
             }),
             Effect::CopyToFile(text) => self.copy_to_file(text),
+            Effect::ReadHosts => self.ask(|_| async { Message::Hosts(read_hosts().await) }),
             Effect::ReadModels => {
                 self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
             }
@@ -223,6 +227,26 @@ impl Link {
     }
 }
 
+/// Reads the names of the hosts that the operator's ssh knows. On a thread of
+/// its own: a home folder whose server is away must hold nobody up, not even
+/// who leaves.
+async fn read_hosts() -> Result<Vec<String>, String> {
+    let home = std::env::home_dir().ok_or("there is no home folder")?;
+    let (answer, answered) = oneshot::channel();
+    let read = move || {
+        let names = ssh_config::names(&home.join(".ssh/config"), &home);
+        // Whoever asked may have gone away meanwhile.
+        let _ = answer.send(names);
+    };
+    let thread = std::thread::Builder::new().name("ssh-config".to_owned()).spawn(read);
+    thread.map_err(|error| format!("no thread to read it: {error}"))?;
+    match timeout(HOSTS_WITHIN, answered).await {
+        Ok(Ok(names)) => Ok(names),
+        Ok(Err(_)) => Err("reading it broke off".to_owned()),
+        Err(_) => Err(format!("it could not be read within {} s", HOSTS_WITHIN.as_secs())),
+    }
+}
+
 async fn submit(queen: &Daemon, operation: &Operation) -> Result<JobId, String> {
     let created = queen.submit(operation).await;
     created.map(|it| it.job_id).map_err(|error| error.one_line())
@@ -299,6 +323,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::StartQueen => Some(Message::StartEnded(Err(why.to_owned()))),
         Effect::Follow { .. }
         | Effect::Unfollow(_)
+        | Effect::ReadHosts
         | Effect::ReadModels
         | Effect::ReadBuild
         | Effect::Measure

@@ -67,6 +67,8 @@ pub(crate) enum Message {
     /// The machines said which models they have; with it, the machines that
     /// could not be asked, each in one sentence.
     Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
+    /// The hosts that `~/.ssh/config` names.
+    Hosts(Result<Vec<String>, String>),
     /// The queen said what she is.
     Build(Result<BuildInfo, String>),
     /// How long she took to answer; or one sentence why she did not.

@@ -24,6 +24,7 @@ mod pager;
 mod replay;
 mod screen;
 mod signals;
+mod sizes;
 mod state;
 mod terminal;
 mod theme;
@@ -78,6 +79,9 @@ pub struct Dashboard {
 const FRAME: Duration = Duration::from_millis(33);
 /// The same over a remote line.
 const FRAME_OVER_SSH: Duration = Duration::from_millis(100);
+/// Between frames when what came is not on the screen and only counts into
+/// what is, the sums of a large fleet above all.
+const CALM: Duration = Duration::from_millis(500);
 /// News that may wait; beyond it the queen's connection waits.
 const NEWS: usize = 1_024;
 /// News taken at once.
@@ -196,6 +200,7 @@ async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
         frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
         due: Some(Instant::now()),
         drawn_at: None,
+        listen_at: None,
         next_change: None,
         copied: Vec::new(),
     };
@@ -216,14 +221,14 @@ async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
                 writer.write(frame)?;
             }
         }
-        let (due, next_change) = (desk.due, desk.next_change);
+        let (due, listen_at, next_change) = (desk.due, desk.listen_at, desk.next_change);
         let woken = tokio::select! {
             biased;
             asked = signals.next() => Woken::Signal(asked),
             event = input.next() => Woken::Input(event),
             result = writer.done(), if writer.is_busy() => Woken::Written(result),
             () = at(due), if due.is_some() && !writer.is_busy() => Woken::Frame,
-            count = news.recv_many(&mut batch, NEWS_AT_ONCE) => Woken::News(count),
+            count = hear(&mut news, &mut batch, listen_at) => Woken::News(count),
             () = at(next_change), if next_change.is_some() => Woken::Tick,
         };
         let flow = match woken {
@@ -262,6 +267,17 @@ async fn at(time: Option<Instant>) {
     if let Some(time) = time {
         sleep_until(time).await;
     }
+}
+
+/// Waits for news, from this time on. What comes between frames is taken
+/// together: woken by each token, the dashboard would do little else.
+async fn hear(
+    news: &mut mpsc::Receiver<Message>,
+    batch: &mut Vec<Message>,
+    from: Option<Instant>,
+) -> usize {
+    at(from).await;
+    news.recv_many(batch, NEWS_AT_ONCE).await
 }
 
 fn terminal_size() -> (u16, u16) {
@@ -308,6 +324,8 @@ struct Desk {
     /// When a frame is to be drawn; `None` when nothing changed.
     due: Option<Instant>,
     drawn_at: Option<Instant>,
+    /// Before then nobody listens for news.
+    listen_at: Option<Instant>,
     /// When the picture changes although nothing happens.
     next_change: Option<Instant>,
     /// What goes to the terminal with the next frame.
@@ -350,14 +368,19 @@ impl Desk {
 
     /// News is shown when the time between frames is over.
     fn news(&mut self, batch: &mut Vec<Message>) -> anyhow::Result<Flow> {
-        let soonest = self.drawn_at.map_or_else(Instant::now, |at| at + self.frame);
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
+        let mut is_seen = false;
         for message in batch.drain(..) {
+            is_seen |= update::is_seen(&self.model, &message);
             let flow = self.take(message)?;
             if flow != Flow::GoOn {
                 return Ok(flow);
             }
         }
+        let now = Instant::now();
+        let wait = if is_seen { self.frame } else { self.frame.max(CALM) };
+        let soonest = self.drawn_at.map_or(now, |at| at + wait);
+        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
+        self.listen_at = Some(now + self.frame);
         Ok(Flow::GoOn)
     }
 

@@ -12,7 +12,7 @@ use super::{
     message::Message,
     screen::Screen,
     state::{Model, Now},
-    update::update,
+    update::{lists, update},
     view::view,
 };
 use crate::news::FeedNews;
@@ -52,6 +52,7 @@ impl Offscreen {
     /// The next frame, as the bytes a terminal would get.
     pub fn frame(&mut self) -> io::Result<Vec<u8>> {
         let Self { model, screen, now } = self;
+        lists::arrange(model, *now);
         let bytes = screen.draw(|frame| {
             view(model, frame, *now);
         })?;

@@ -404,6 +404,12 @@ impl Worker {
         record.slots_busy = details.slots_busy.or(record.slots_busy);
         record.memory_bytes = details.memory_bytes.or(record.memory_bytes);
         record.tokens_per_second = details.tokens_per_second;
+        record.time_to_first_token_ms =
+            details.time_to_first_token_ms.or(record.time_to_first_token_ms);
+        record.kv_cache_tokens = details.kv_cache_tokens.or(record.kv_cache_tokens);
+        record.kv_cache_capacity_tokens =
+            details.kv_cache_capacity_tokens.or(record.kv_cache_capacity_tokens);
+        record.version = details.version.clone().or(record.version);
         // Between ready and busy the worker knows first; a process's start
         // and end are its hive's to tell.
         if record.state.is_serving()

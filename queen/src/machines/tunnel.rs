@@ -10,6 +10,8 @@
 //! The sockets keep their paths from one connection to the next, so whoever
 //! holds one finds the same worker behind it again.
 
+mod keeper;
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -19,36 +21,19 @@ use std::{
 
 use client::Daemon;
 use config::SshTarget;
-use daemon::server::HttpServer;
-use lifecycle::ssh::{Connection, Pulse, SshError, SshFault, argv::Forward};
-use protocol::{
-    ApiError, ErrorCode, HiveId,
-    fleet::{LinkRecord, LinkState},
-};
+use lifecycle::ssh::{Connection, argv::Forward};
+use protocol::{ApiError, ErrorCode, HiveId};
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    facts::{HiveThere, is_plain_path},
-    heartbeats,
-    link::TunnelledHive,
-    scripts::{self, BRIEF, QUEEN_SOCKET},
-    ssh_error,
-};
+use self::keeper::Keeper;
+use super::{facts::HiveThere, ssh_error};
 use crate::{fleet::FleetHandle, hives::Hives};
 
-const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// No echo for this long, and the connection is given up.
-const BEAT_PATIENCE: Duration = Duration::from_secs(10);
-/// The wait after a first failure, doubled with each one.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// What no retry mends is not tried often: a firewall may count the logins.
-const RETRY_REFUSED: Duration = Duration::from_secs(300);
 /// How long an operation waits for a connection that is being made.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(30);
 /// Ports of one machine that are reached; its workers have two hundred.
@@ -82,24 +67,6 @@ enum Ask {
     Look(oneshot::Sender<Result<HiveThere, ApiError>>),
 }
 
-/// What a look for the hive is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// A new connection, whose socket there takes the place of the last one's.
-    First,
-    /// The same connection, and perhaps another hive.
-    Again,
-}
-
-impl Look {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "open",
-            Self::Again => "look",
-        }
-    }
-}
-
 /// What a tunnel tells of.
 #[derive(Clone)]
 pub(super) struct Told {
@@ -130,7 +97,7 @@ impl Tunnel {
             asks,
             stop: stop.clone(),
         });
-        let keeper = Keeper { shared: Arc::clone(&shared), asked, told, heartbeats: None };
+        let keeper = Keeper::new(Arc::clone(&shared), asked, told);
         tokio::spawn(keeper.keep(stop));
         Ok(Self { shared })
     }
@@ -265,243 +232,9 @@ pub(super) fn sockets() -> Result<tempfile::TempDir, ApiError> {
         })
 }
 
-/// Keeps the connection.
-struct Keeper {
-    shared: Arc<Shared>,
-    asked: mpsc::Receiver<Ask>,
-    told: Told,
-    heartbeats: Option<HttpServer>,
-}
-
-impl Keeper {
-    async fn keep(mut self, stop: CancellationToken) {
-        let shared = Arc::clone(&self.shared);
-        let mut failures = 0;
-        loop {
-            self.tell(&shared, LinkState::Connecting, None, None, None);
-            let ended = tokio::select! {
-                () = stop.cancelled() => break,
-                ended = self.live(&shared, &mut failures) => ended,
-            };
-            shared.connection.send_replace(None);
-            let wait = retry_in(failures, ended.fault, jitter());
-            failures = failures.saturating_add(1);
-            tracing::info!(machine = %shared.id, error = %ended, ?wait, "no connection");
-            self.tell(&shared, LinkState::Down, None, Some(&ended.message), Some(wait));
-            self.told.hives.unreachable(&shared.id, &ended.message);
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.wait(wait) => {}
-            }
-        }
-        shared.connection.send_replace(None);
-    }
-
-    /// Waits, unless somebody wants the connection now.
-    async fn wait(&mut self, wait: Duration) {
-        let asked = async {
-            loop {
-                match self.asked.recv().await {
-                    Some(Ask::Now) => return,
-                    // Whoever asks this waits for a connection first.
-                    Some(Ask::Look(_)) => {}
-                    None => std::future::pending().await,
-                }
-            }
-        };
-        let _ = timeout(wait, asked).await;
-    }
-
-    /// One connection from its beginning to its end.
-    async fn live(&mut self, shared: &Arc<Shared>, failures: &mut u32) -> SshError {
-        let opened = Connection::open(&shared.target, shared.sockets.path()).await;
-        let (connection, mut pulse) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return error,
-        };
-        // First, so that a port which is asked for meanwhile is opened by one
-        // or the other.
-        shared.connection.send_replace(Some(connection.clone()));
-        if let Err(error) = self.open(shared, &connection).await {
-            return error;
-        }
-        *failures = 0;
-        let mut told = None;
-        loop {
-            match beat(&mut pulse).await {
-                Ok(took) => self.tell_round_trip(shared, took, &mut told),
-                Err(error) => return error,
-            }
-            let next = sleep(BEAT_EVERY);
-            tokio::pin!(next);
-            loop {
-                let ask = tokio::select! {
-                    () = &mut next => break,
-                    ask = self.asked.recv() => ask,
-                };
-                match ask {
-                    Some(Ask::Look(answer)) => {
-                        let looked = self.find_hive(shared, &connection, Look::Again).await;
-                        let _ = answer.send(looked.map_err(|error| ssh_error(&shared.id, error)));
-                    }
-                    Some(Ask::Now) => {}
-                    None => return SshError::new(SshFault::Gone, "closed"),
-                }
-            }
-        }
-    }
-
-    /// Everything that is to stand before the connection counts.
-    async fn open(
-        &mut self,
-        shared: &Arc<Shared>,
-        connection: &Connection,
-    ) -> Result<(), SshError> {
-        let ports: Vec<u16> = shared.ports().iter().copied().collect();
-        for port in ports {
-            let forward = Forward::ToPort { socket: shared.socket_of(port), port };
-            connection.forward(&forward).await?;
-        }
-        self.find_hive(shared, connection, Look::First).await.map(drop)
-    }
-
-    /// Where the hive is, and a link to it; its heartbeats' way back.
-    async fn find_hive(
-        &mut self,
-        shared: &Arc<Shared>,
-        connection: &Connection,
-        look: Look,
-    ) -> Result<HiveThere, SshError> {
-        let there = if shared.is_managed {
-            let reply = connection.run(scripts::OPEN, &[look.as_str()], BRIEF).await?;
-            if look == Look::First {
-                let home = reply.raw("home").filter(|home| is_plain_path(home));
-                let home = home.ok_or_else(|| {
-                    let message = "its home folder cannot carry the path of a socket";
-                    SshError::new(SshFault::Other, message)
-                })?;
-                self.bring_back_heartbeats(shared, connection, home).await?;
-            }
-            HiveThere::read(&reply)
-        } else {
-            let port = shared.target.hive_port.map_or(protocol::routes::HIVE_PORT, |it| it.get());
-            let address = Some(([127, 0, 0, 1], port).into());
-            Some(HiveThere { running: true, address, version: None })
-        };
-        let there = there.unwrap_or(HiveThere { running: false, address: None, version: None });
-        match there.port() {
-            Some(port) => {
-                let is_known = shared
-                    .note(port)
-                    .map_err(|error| SshError::new(SshFault::Other, error.message))?;
-                if !is_known {
-                    let forward = Forward::ToPort { socket: shared.socket_of(port), port };
-                    connection.forward(&forward).await?;
-                }
-                let tunnel = Tunnel { shared: Arc::clone(shared) };
-                match TunnelledHive::new(&tunnel, port) {
-                    Ok(hive) => self.told.hives.connect(Arc::new(hive)),
-                    Err(error) => tracing::warn!(%error, "no link"),
-                }
-            }
-            None => self.told.hives.is_not_running(&shared.id),
-        }
-        Ok(there)
-    }
-
-    async fn bring_back_heartbeats(
-        &mut self,
-        shared: &Shared,
-        connection: &Connection,
-        home: &str,
-    ) -> Result<(), SshError> {
-        let port = match &self.heartbeats {
-            Some(server) => server.local_addr().port(),
-            None => {
-                let fleet = self.told.fleet.clone();
-                let server = heartbeats::listen(shared.id.clone(), fleet, &shared.token)
-                    .await
-                    .map_err(|error| SshError::new(SshFault::Other, error.message))?;
-                self.heartbeats.insert(server).local_addr().port()
-            }
-        };
-        let there = format!("{home}/{QUEEN_SOCKET}");
-        connection.forward(&Forward::FromSocket { there, port }).await
-    }
-
-    fn tell_round_trip(&self, shared: &Shared, took: Duration, told: &mut Option<f64>) {
-        // A tenth of a millisecond is as fine as it means anything.
-        let ms = (took.as_secs_f64() * 10_000.0).round() / 10.0;
-        let is_news = told.is_none_or(|before| (ms - before).abs() > before * 0.2 + 0.2);
-        if is_news {
-            *told = Some(ms);
-            self.tell(shared, LinkState::Up, Some(ms), None, None);
-        }
-    }
-
-    fn tell(
-        &self,
-        shared: &Shared,
-        state: LinkState,
-        round_trip_ms: Option<f64>,
-        reason: Option<&str>,
-        retry_in: Option<Duration>,
-    ) {
-        let now = daemon::now();
-        let link = LinkRecord {
-            state,
-            since: now,
-            round_trip_ms,
-            reason: reason.map(str::to_owned),
-            retry_at: retry_in.and_then(|wait| now.checked_add(wait).ok()),
-        };
-        self.told.fleet.hive_link(&shared.id, Some(link));
-    }
-}
-
-async fn beat(pulse: &mut Pulse) -> Result<Duration, SshError> {
-    match timeout(BEAT_PATIENCE, pulse.beat()).await {
-        Ok(beat) => beat,
-        Err(_) => {
-            let seconds = BEAT_PATIENCE.as_secs();
-            Err(SshError::new(SshFault::Gone, format!("no echo for {seconds} s")))
-        }
-    }
-}
-
-/// How long to wait after so many failures in a row; `jitter` is 0 to 1.
-fn retry_in(failures: u32, fault: SshFault, jitter: f64) -> Duration {
-    let is_refused = matches!(
-        fault,
-        SshFault::Login | SshFault::UnknownHostKey | SshFault::ChangedHostKey | SshFault::NoSsh
-    );
-    let wait = match is_refused {
-        true => RETRY_REFUSED,
-        false => RETRY_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_MAX),
-    };
-    // Many machines behind one broken switch do not come back all at once.
-    wait.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 2.0)
-}
-
-fn jitter() -> f64 {
-    rand::random()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lost_connection_is_tried_again_soon_and_then_less_often() {
-        let wait = |failures, fault| retry_in(failures, fault, 0.5).as_millis();
-        assert_eq!(wait(0, SshFault::Gone), 500);
-        assert_eq!(wait(1, SshFault::Unreachable), 1000);
-        assert_eq!(wait(3, SshFault::Unreachable), 4000);
-        assert_eq!(wait(40, SshFault::Unreachable), 30_000);
-        assert_eq!(wait(0, SshFault::Login), 300_000);
-        assert_eq!(retry_in(0, SshFault::Gone, 0.0), Duration::from_millis(375));
-        assert_eq!(retry_in(0, SshFault::Gone, 1.0), Duration::from_millis(625));
-    }
 
     #[test]
     fn a_worker_is_on_the_loopback_of_its_machine() {

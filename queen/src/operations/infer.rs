@@ -127,7 +127,8 @@ impl Operations {
         if job.unless_cancelled(known).await?.is_err() {
             tracing::warn!(job = %job.id(), "no worker for it is known yet");
         }
-        self.infer(infer, job).await
+        // When it was accepted, the queen before knew.
+        self.serve(infer, None, job).await
     }
 
     async fn read_on(
@@ -140,10 +141,19 @@ impl Operations {
         let id = &underway.worker_id;
         let message = format!("the queen was started again and reads on from {id}");
         job.warn("resume", format!("{message}, after {tokens} tokens")).await;
-        Relay::new(self, underway, job, tokens).await?.run(None).await
+        Relay::new(self, underway, job, tokens, None).await?.run(None).await
     }
 
     pub(super) async fn infer(&self, infer: Infer, job: &JobHandle) -> Result<(), Failure> {
+        self.serve(infer, Some(Instant::now()), job).await
+    }
+
+    async fn serve(
+        &self,
+        infer: Infer,
+        accepted_at: Option<Instant>,
+        job: &JobHandle,
+    ) -> Result<(), Failure> {
         if let Some(id) = &infer.hive_id {
             self.hives.record(id)?;
         }
@@ -166,7 +176,7 @@ impl Operations {
         job.checkpoint(json!(Checkpoint::Underway(underway.clone()))).await;
         let request = request(infer, &underway.request_id, job);
         // The slot is given back when the relay is over, however it ends.
-        Relay::new(self, underway, job, 0).await?.run(Some(request)).await
+        Relay::new(self, underway, job, 0, accepted_at).await?.run(Some(request)).await
     }
 
     async fn wait_for_slot(&self, infer: &Infer, job: &JobHandle) -> Result<Slot, Failure> {
@@ -254,6 +264,8 @@ struct Relay<'a> {
     text: String,
     tokens: u32,
     stats: Option<InferenceStats>,
+    /// When it was accepted, while its first token is awaited.
+    accepted_at: Option<Instant>,
 }
 
 impl<'a> Relay<'a> {
@@ -263,13 +275,15 @@ impl<'a> Relay<'a> {
         underway: Underway,
         job: &'a JobHandle,
         tokens: u32,
+        accepted_at: Option<Instant>,
     ) -> Result<Self, ApiError> {
         let daemon = operations.worker_at(&underway).await?;
         let mut daemon = daemon.with_deadline(job.deadline());
         if let Some(id) = job.request_id() {
             daemon = daemon.with_request_id(id);
         }
-        Ok(Self { operations, job, underway, daemon, text: String::new(), tokens, stats: None })
+        let text = String::new();
+        Ok(Self { operations, job, underway, daemon, text, tokens, stats: None, accepted_at })
     }
 
     /// Makes the request, or reads on in one that was made before.
@@ -352,6 +366,9 @@ impl<'a> Relay<'a> {
         match event {
             InferenceEvent::Token { message, index, .. } => {
                 self.tokens = index + 1;
+                if let Some(accepted_at) = self.accepted_at.take() {
+                    self.operations.first_tokens.note(accepted_at.elapsed());
+                }
                 if self.underway.stream_tokens {
                     // A token whose bytes are held back has no text of its own.
                     return (!message.is_empty()).then(|| JobEvent::token(message, index));

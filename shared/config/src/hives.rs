@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     BaseUrl, Config,
-    hives_conf::{FilePath, HostName, InvalidValue, Port, UserName},
+    values::{FilePath, HostName, InvalidValue, Port, UserName},
 };
 
 /// One hive as the operator describes it.

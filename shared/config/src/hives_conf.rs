@@ -13,9 +13,6 @@
 //! What ssh knows and this does not is refused by name and never skipped: a
 //! `Match` read as if it were not there would send work to the wrong machine.
 
-mod values;
-pub(crate) mod words;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
@@ -25,10 +22,11 @@ use std::{
 
 use protocol::{HiveId, routes, suggest::nearest};
 
-pub use self::values::{FilePath, HostName, InvalidValue, Port, Transport, UserName};
 use crate::{
     BaseUrl, ConfigError,
     hives::{HiveEntry, Origin, Reach, SshTarget},
+    values::{FilePath, HostName, InvalidValue, Port, Transport, UserName},
+    words::{self, Words},
 };
 
 /// Aliases in one file; a fleet beyond this is not kept in a text file.
@@ -171,7 +169,7 @@ fn hosts(values: &[String]) -> Result<Hosts, String> {
 
 impl Settings {
     /// Takes one line in. The first value counts, also within a block.
-    fn set(&mut self, words: &words::Words, line: usize) -> Result<(), String> {
+    fn set(&mut self, words: &Words, line: usize) -> Result<(), String> {
         let keyword = KEYWORDS.into_iter().find(|it| it.eq_ignore_ascii_case(&words.keyword));
         let Some(keyword) = keyword else { return Err(unknown(&words.keyword)) };
         let [value] = words.values.as_slice() else {

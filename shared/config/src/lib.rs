@@ -17,9 +17,11 @@ pub mod procfs;
 pub mod secret;
 pub mod ssh_config;
 pub mod threads;
+pub mod values;
 
 mod text_file;
 mod toml_section;
+mod words;
 
 pub use file::{BaseUrl, Config, ConfigError, Glyphs};
 pub use hives::{HiveEntry, Origin, Reach, SshTarget};

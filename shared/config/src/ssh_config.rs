@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::hives_conf::words;
+use crate::words;
 
 /// As deep as ssh itself follows `Include`.
 const DEPTH_MAX: usize = 16;

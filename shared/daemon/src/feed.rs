@@ -6,6 +6,7 @@
 
 mod cursor;
 mod http;
+mod pace;
 
 use std::{
     collections::VecDeque,

@@ -12,6 +12,7 @@ pub mod feed;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;
+pub mod newest;
 pub mod refusal;
 pub mod server;
 pub mod shutdown;

@@ -15,7 +15,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use protocol::{ApiError, ErrorCode, inference::InferenceEvent};
@@ -43,6 +43,14 @@ enum Outcome {
     Computed(Vec<StepOutput>),
     Failed(EngineError),
     Panicked(String),
+}
+
+/// What a step has added.
+#[derive(Default)]
+struct Gain {
+    tokens: u64,
+    /// How long each of those took that are the first of their request.
+    first_after: Vec<Duration>,
 }
 
 impl Driver {
@@ -85,6 +93,7 @@ impl Driver {
             }
             state.registry.sweep(now);
             state.registry.expire(now);
+            state.tokens_held = self.tokens_held();
             self.shared.publish(&state);
             if state.closed {
                 return false;
@@ -114,7 +123,7 @@ impl Driver {
 
     fn settle(&mut self, outcome: Outcome) {
         let now = Instant::now();
-        let tokens = match outcome {
+        let gain = match outcome {
             Outcome::Computed(outputs) => {
                 self.failures = 0;
                 self.hand_out(&outputs, now)
@@ -129,23 +138,30 @@ impl Driver {
                 if self.failures >= FAILURES_MAX {
                     self.shared.break_down("step after step failed", now);
                 }
-                0
+                Gain::default()
             }
             Outcome::Panicked(message) => {
                 tracing::error!(%message, "the engine panicked");
                 self.shared.break_down(&format!("it crashed ({message})"), now);
-                0
+                Gain::default()
             }
         };
         let mut state = self.shared.state();
         state.step_started = None;
-        state.rate.add(tokens, now);
+        state.rate.add(gain.tokens, now);
+        gain.first_after.into_iter().for_each(|took| state.first_tokens.note(took));
+        state.tokens_held = self.tokens_held();
     }
 
-    /// Moves every sequence on; returns how many tokens there are more.
-    fn hand_out(&mut self, outputs: &[StepOutput], now: Instant) -> u64 {
+    /// What the engine's slots hold.
+    fn tokens_held(&self) -> usize {
+        self.slots.iter().flatten().map(|admitted| admitted.sequence.held()).sum()
+    }
+
+    /// Moves every sequence on.
+    fn hand_out(&mut self, outputs: &[StepOutput], now: Instant) -> Gain {
         let chunk = self.engine.chunk_tokens();
-        let mut tokens = 0;
+        let mut gain = Gain::default();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(Admitted { log, sequence, .. }) = slot else { continue };
             let output = outputs.iter().find(|output| output.slot == SlotIndex(index));
@@ -156,6 +172,7 @@ impl Driver {
                 continue;
             }
             let (computed, logits) = (work.tokens.len(), output.map(|o| o.logits.as_slice()));
+            let had_token = sequence.first_token_after().is_some();
             match sequence.computed(computed, logits, &*self.tokenizer, now) {
                 Err(error) => {
                     let error = ApiError::new(ErrorCode::Internal, error.to_string());
@@ -163,7 +180,10 @@ impl Driver {
                 }
                 Ok(advance) => {
                     if let Some(event) = advance.event {
-                        tokens += 1;
+                        gain.tokens += 1;
+                        if !had_token {
+                            gain.first_after.extend(sequence.first_token_after());
+                        }
                         log.push(event);
                     }
                     if let Some(reason) = advance.finish {
@@ -173,7 +193,7 @@ impl Driver {
                 }
             }
         }
-        tokens
+        gain
     }
 }
 

@@ -29,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use daemon::newest::Newest;
 use protocol::{ApiError, ErrorCode, RequestId, deadline::Deadline, inference::Sampling};
 use tokio::sync::watch;
 
@@ -44,6 +45,10 @@ pub use self::{
     prompt::Prompt,
 };
 use crate::{engine::ModelInfo, load::Loaded, template::ChatTemplate, tokenizer::Tokenizer};
+
+/// Requests whose first tokens make up the median that is told. Few enough to
+/// show soon that something has changed.
+const FIRST_TOKENS: usize = 16;
 
 /// How much a generator takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +114,13 @@ pub struct Status {
     pub tokens_per_second: Option<f64>,
     /// Tokens since the start.
     pub tokens_generated: u64,
+    /// The median time to the first token of the newest requests; none before
+    /// there was one.
+    pub time_to_first_token: Option<Duration>,
+    /// Tokens that the slots hold, all together.
+    pub tokens_held: usize,
+    /// Tokens that they can hold.
+    pub tokens_capacity: usize,
     /// How long the current step has been running; an engine that hangs shows
     /// here and nowhere else.
     pub step_running_for: Option<Duration>,
@@ -219,6 +231,9 @@ impl Generator {
             waiting: state.registry.waiting(),
             tokens_per_second: state.rate.per_second(now),
             tokens_generated: state.rate.total(),
+            time_to_first_token: state.first_tokens.quantile(0.5),
+            tokens_held: state.tokens_held,
+            tokens_capacity: self.slots.saturating_mul(self.info.context_length),
             step_running_for: state.step_started.map(|at| now.saturating_duration_since(at)),
         }
     }
@@ -268,6 +283,8 @@ struct Shared {
 struct State {
     registry: Registry,
     rate: TokenRate,
+    first_tokens: Newest,
+    tokens_held: usize,
     step_started: Option<Instant>,
     closed: bool,
 }
@@ -275,9 +292,16 @@ struct State {
 impl Shared {
     fn new(slots: usize, limits: Limits) -> Self {
         let registry = Registry::new(slots, limits);
-        let rate = TokenRate::default();
+        let state = State {
+            registry,
+            rate: TokenRate::default(),
+            first_tokens: Newest::new(FIRST_TOKENS),
+            tokens_held: 0,
+            step_started: None,
+            closed: false,
+        };
         Self {
-            state: Mutex::new(State { registry, rate, step_started: None, closed: false }),
+            state: Mutex::new(state),
             wake: Condvar::new(),
             activity: watch::Sender::default(),
             health: watch::Sender::new(Health::Ready),

@@ -92,21 +92,33 @@ impl Sequence {
 
     /// What to compute next, at most `chunk` tokens.
     pub(super) fn work(&self, chunk: usize) -> Work<'_> {
+        let position = self.held();
         match &self.stage {
             Stage::Prefilling { done } => {
                 let end = self.prompt.len().min(done + chunk);
                 Work {
                     tokens: &self.prompt[*done..end],
-                    position: *done,
+                    position,
                     wants_logits: end == self.prompt.len(),
                 }
             }
-            Stage::Decoding { last } => Work {
-                tokens: std::slice::from_ref(last),
-                position: self.prompt.len() + self.generated as usize - 1,
-                wants_logits: true,
-            },
+            Stage::Decoding { last } => {
+                Work { tokens: std::slice::from_ref(last), position, wants_logits: true }
+            }
         }
+    }
+
+    /// How many tokens its slot holds.
+    pub(super) fn held(&self) -> usize {
+        match self.stage {
+            Stage::Prefilling { done } => done,
+            Stage::Decoding { .. } => self.prompt.len() + self.generated as usize - 1,
+        }
+    }
+
+    /// How long its first token took, once it is there.
+    pub(super) fn first_token_after(&self) -> Option<Duration> {
+        self.first_at.map(|first| first.saturating_duration_since(self.accepted_at))
     }
 
     /// Takes what came of `tokens` tokens of work: logits if they were wanted.
@@ -170,7 +182,7 @@ impl Sequence {
             prompt_tokens: u32::try_from(self.prompt.len()).unwrap_or(u32::MAX),
             generated_tokens: self.generated,
             finish_reason,
-            time_to_first_token_ms: self.first_at.map(|first| ms(since(self.accepted_at, first))),
+            time_to_first_token_ms: self.first_token_after().map(ms),
             tokens_per_second: rate,
         }
     }

@@ -114,6 +114,34 @@ async fn slots_work_side_by_side() {
 }
 
 #[tokio::test]
+async fn what_the_slots_hold_grows_with_the_answer_and_goes_with_it() {
+    let (generator, gate) = gated(2, 0);
+    let before = generator.status();
+    assert_eq!((before.tokens_held, before.time_to_first_token), (0, None));
+    assert_eq!(before.tokens_capacity, 2 * generator.info().context_length);
+    let mut one = submit(&generator, "one");
+    gate.allow(3);
+    tokens(&mut one, 3).await;
+    // The prompt's five tokens, and two of the three: the third is chosen and
+    // not computed. A token can be read a moment before its step is settled.
+    let settled = async {
+        while generator.status().tokens_held != 7 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let settled = tokio::time::timeout(Duration::from_secs(20), settled).await;
+    settled.unwrap_or_else(|_| panic!("{} are held", generator.status().tokens_held));
+    assert!(generator.status().time_to_first_token.is_some());
+    drop(gate);
+    generator.cancel(&id("one")).unwrap();
+    let mut activity = generator.activity();
+    activity.wait_for(Activity::is_idle).await.unwrap();
+    let after = generator.status();
+    assert_eq!(after.tokens_held, 0);
+    assert!(after.time_to_first_token.is_some(), "of the newest request, also when it is over");
+}
+
+#[tokio::test]
 async fn each_step_of_a_request_is_news_to_those_who_follow() {
     let (generator, gate) = gated(1, 1);
     let mut activity = generator.activity();

@@ -204,6 +204,8 @@ async fn promtool_finds_nothing_wrong_with_the_numbers_of_a_worker() {
         "rbee_slots_busy 0",
         "rbee_waiting_requests 0",
         "rbee_tokens_generated_total 5",
+        "rbee_kv_cache_tokens 0",
+        "rbee_kv_cache_capacity_tokens 256",
         "rbee_time_to_first_token_seconds_count 1",
         "rbee_sse_readers{stream=\"inference\"} 0",
     ] {

@@ -97,6 +97,10 @@ impl WorkerEntry {
         record.memory_bytes = details.memory_bytes.map(|bytes| (bytes + MIB / 2) / MIB * MIB);
         record.tokens_per_second =
             details.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0);
+        record.time_to_first_token_ms = details.time_to_first_token_ms;
+        record.kv_cache_tokens = details.kv_cache_tokens;
+        record.kv_cache_capacity_tokens = details.kv_cache_capacity_tokens;
+        record.version = details.version;
     }
 
     pub(super) fn unanswered(&mut self, now: Instant) -> Vec<Effect> {

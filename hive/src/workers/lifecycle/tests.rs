@@ -116,6 +116,10 @@ fn health(status: &str, done: Option<u64>, busy: u32) -> Event {
         context_length: Some(256),
         memory_bytes: Some(40 * MIB + 17),
         tokens_per_second: Some(12.34),
+        time_to_first_token_ms: Some(180.5),
+        kv_cache_tokens: Some(17),
+        kv_cache_capacity_tokens: Some(512),
+        version: Some("0.3.0".to_owned()),
     };
     Event::Answered(Box::new(Health { status: status.to_owned(), progress, worker: Some(worker) }))
 }
@@ -145,6 +149,9 @@ fn a_worker_comes_up_serves_and_is_deleted() {
     let record = life.entry.record();
     assert_eq!((record.state, &record.progress), (WorkerState::Ready, &None));
     assert_eq!((record.slots_total, record.slots_busy), (Some(2), Some(1)));
+    assert_eq!(record.time_to_first_token_ms, Some(180.5));
+    assert_eq!((record.kv_cache_tokens, record.kv_cache_capacity_tokens), (Some(17), Some(512)));
+    assert_eq!(record.version.as_deref(), Some("0.3.0"));
     assert_eq!((record.memory_bytes, record.tokens_per_second), (Some(40 * MIB), Some(12.3)));
     let life = life.with([ready(2)]);
     assert_eq!(life.state(), WorkerState::Busy);
@@ -235,6 +242,7 @@ fn the_numbers_of_a_worker_that_falls_silent_become_unknown_and_it_is_left_alone
     let life = life.after(1).with([Event::Unanswered, tick()]);
     let record = life.entry.record();
     assert_eq!((record.slots_busy, record.memory_bytes), (None, None));
+    assert_eq!((record.time_to_first_token_ms, record.kv_cache_tokens), (None, None));
     assert_eq!((record.state, record.slots_total), (WorkerState::Ready, Some(2)));
     assert_eq!(life.asked_for(Effect::Kill), 0);
 }

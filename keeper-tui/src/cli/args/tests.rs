@@ -1,5 +1,8 @@
 use clap::CommandFactory;
-use protocol::operation::QueenOperation;
+use protocol::{
+    ModelRef,
+    operation::{Infer, QueenOperation},
+};
 
 use super::*;
 

@@ -31,6 +31,10 @@ pub(crate) enum Reason {
     JobRuns(JobId),
     /// What exactly was asked is known only to who asked.
     AskedElsewhere,
+    /// The queen's own machine has what she has.
+    Here,
+    /// Its programs are not the queen's to replace.
+    NotOverSsh(HiveId),
     /// It is no more.
     Gone(String),
     /// This kind of thing has no such action.
@@ -51,6 +55,8 @@ impl fmt::Display for Reason {
             Self::JobEnded(job) => write!(f, "{} is over already", job.short()),
             Self::JobRuns(job) => write!(f, "{} is not over", job.short()),
             Self::AskedElsewhere => f.write_str("it was not asked from this dashboard"),
+            Self::Here => f.write_str("the queen's machine has the programs already"),
+            Self::NotOverSsh(hive) => write!(f, "{hive} is not reached over ssh"),
             Self::Gone(what) => write!(f, "{what} is no more"),
             Self::NotFor(kind) => write!(f, "not for a {kind}"),
         }
@@ -76,6 +82,8 @@ pub(crate) fn available(model: &Model, verb: Verb, target: &Target) -> Result<()
             };
         }
         _ if !model.connection.is_live() => return Err(Reason::QueenAway),
+        // It is made one of the fleet by this.
+        (Verb::InstallHive, _) => {}
         _ => exists(model, target)?,
     }
     match target {
@@ -125,9 +133,17 @@ fn worker(model: &Model, verb: Verb, id: &WorkerId) -> Result<(), Reason> {
 }
 
 fn hive(model: &Model, verb: Verb, id: &HiveId) -> Result<(), Reason> {
-    let state = model.fleet.hives.get(id).map(|it| it.state);
+    let known = model.fleet.hives.get(id);
+    let state = known.map(|it| it.state);
     match (verb, state) {
+        (Verb::InstallHive | Verb::UpdateHive, _) if id.is_localhost() => Err(Reason::Here),
+        (Verb::InstallHive, None | Some(HiveState::Offline | HiveState::Lost)) => Ok(()),
+        (Verb::InstallHive, Some(state)) => Err(Reason::HiveIs(id.clone(), state)),
         (_, None) => Err(Reason::Gone(id.to_string())),
+        (Verb::UpdateHive, _) if known.is_some_and(|it| it.link.is_none()) => {
+            Err(Reason::NotOverSsh(id.clone()))
+        }
+        (Verb::UpdateHive, _) => Ok(()),
         // Asking is the queen's; she finds or makes a worker.
         (Verb::Ask, _) => Ok(()),
         (Verb::StartHive, Some(state @ (HiveState::Ready | HiveState::Starting))) => {

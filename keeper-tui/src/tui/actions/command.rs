@@ -90,6 +90,7 @@ fn flag(line: &mut String, name: &str, value: Option<impl ToString>) {
 }
 
 fn queen(line: &mut String, operation: &QueenOperation) {
+    let (mut ssh, mut host_key) = (None, None);
     let (verb, alias) = match operation {
         QueenOperation::Infer(it) => return infer(line, it),
         QueenOperation::Status(_) => return line.push_str(" status"),
@@ -100,12 +101,17 @@ fn queen(line: &mut String, operation: &QueenOperation) {
         QueenOperation::HiveStatus(it) => ("status", &it.alias),
         QueenOperation::HiveRefreshCapabilities(it) => ("refresh", &it.alias),
         QueenOperation::SshTest(it) => ("test", &it.alias),
-        QueenOperation::HiveInstall(it) => ("install", &it.alias),
+        QueenOperation::HiveInstall(it) => {
+            (ssh, host_key) = (it.ssh.as_ref(), it.host_key.as_ref());
+            ("install", &it.alias)
+        }
         QueenOperation::HiveUninstall(it) => ("uninstall", &it.alias),
         QueenOperation::HiveUpdate(it) => ("update", &it.alias),
     };
     let _ = write!(line, " hive {verb}");
     word(line, alias.as_str());
+    flag(line, "ssh", ssh);
+    flag(line, "host-key", host_key);
 }
 
 fn infer(line: &mut String, infer: &Infer) {

@@ -133,6 +133,10 @@ pub(crate) enum Verb {
     StopHive,
     /// Ask a machine again what it has.
     RefreshHive,
+    /// Put a hive on a machine.
+    InstallHive,
+    /// Replace a machine's programs with the queen's.
+    UpdateHive,
     /// Follow a job.
     Attach,
     /// Cancel a job.
@@ -245,6 +249,15 @@ pub(crate) static ACTIONS: &[Row] = &[
         "hive refresh",
         "ask it again what it has",
     ),
+    row(
+        Kind::Hive,
+        Verb::UpdateHive,
+        'u',
+        None,
+        "hive update",
+        "replace its programs; its workers go on",
+    ),
+    row(Kind::Hive, Verb::InstallHive, 'I', None, "hive install", "put the programs on it"),
     row(
         Kind::Device,
         Verb::Spawn,

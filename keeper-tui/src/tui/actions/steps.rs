@@ -8,8 +8,9 @@
 use protocol::{
     JobId, WorkerId,
     operation::{
-        DeviceSelector, HiveOperation, HiveRefreshCapabilities, HiveStart, HiveStop, ModelDelete,
-        ModelDownload, Operation, QueenOperation, WorkerDelete, WorkerSpawn,
+        DeviceSelector, HiveInstall, HiveOperation, HiveRefreshCapabilities, HiveStart, HiveStop,
+        HiveUpdate, ModelDelete, ModelDownload, Operation, QueenOperation, WorkerDelete,
+        WorkerSpawn,
     },
 };
 
@@ -67,6 +68,14 @@ pub(crate) fn steps(model: &Model, verb: Verb, target: &Target) -> Result<Vec<St
         (Verb::StopHive, Target::Hive(id)) => queen(HiveStop { alias: id.clone() }.into()),
         (Verb::RefreshHive, Target::Hive(id)) => {
             queen(HiveRefreshCapabilities { alias: id.clone() }.into())
+        }
+        (Verb::InstallHive, Target::Hive(id)) => {
+            let alias = id.clone();
+            queen(HiveInstall { alias, binary_path: None, ssh: None, host_key: None }.into())
+        }
+        (Verb::UpdateHive, Target::Hive(id)) => {
+            let alias = id.clone();
+            queen(HiveUpdate { alias, binary_path: None, allow_downgrade: false }.into())
         }
         (Verb::Download, Target::Model(on, id)) => {
             hive(ModelDownload { hive_id: on.clone(), model: id.clone(), revision: None }.into())

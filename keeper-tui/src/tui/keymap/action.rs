@@ -141,6 +141,12 @@ pub(crate) enum Action {
     NextModel,
     /// Listen again to a job whose stream broke off.
     Attach,
+    /// Start the hive of the queen's machine.
+    StartHere,
+    /// Put a hive on a machine.
+    AddMachine,
+    /// How a hive that runs already is added.
+    AddByUrl,
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now.
@@ -173,6 +179,8 @@ impl Action {
             Self::Do(Slot::Stop) => Some("rbee-keeper job cancel, worker delete"),
             Self::Do(Slot::Kill) => Some("rbee-keeper job cancel, worker delete"),
             Self::Do(Slot::Delete) => Some("rbee-keeper worker delete ID"),
+            Self::StartHere => Some("rbee-keeper hive start"),
+            Self::AddMachine => Some("rbee-keeper hive install MACHINE"),
             Self::StartQueen => Some("rbee-keeper queen start"),
             Self::Attach => Some("rbee-keeper job attach ID"),
             _ => None,
@@ -211,6 +219,7 @@ impl Action {
             Self::Alerts => "alerts",
             Self::Commands => "commands",
             Self::LastView => "last view",
+            Self::AddMachine => "add machine",
             Self::Retry => "reconnect",
             Self::Attach => "attach",
             Self::Redraw => "redraw",

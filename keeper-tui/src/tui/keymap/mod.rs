@@ -30,6 +30,8 @@ pub(crate) enum Context {
     Filter,
     /// A command is being typed.
     Palette,
+    /// A machine is being chosen.
+    Machine,
     /// A list to read is in front.
     Pager,
     /// The help is in front.
@@ -54,6 +56,8 @@ pub(crate) enum Context {
     Detached,
     /// Things can be moved through.
     Move,
+    /// The view `fleet` before there is any.
+    Welcome,
     /// The view `fleet`.
     Fleet,
     /// The view `infer`, outside the prompt.
@@ -79,6 +83,7 @@ impl Context {
             Self::Form => "In a form",
             Self::Filter => "Typing a filter",
             Self::Palette => "Typing a command",
+            Self::Machine => "Choosing a machine",
             Self::Pager => "In alerts and commands",
             Self::Help => "In this help",
             Self::Prompt => "Typing a prompt",
@@ -91,6 +96,7 @@ impl Context {
             Self::Offer => "No queen",
             Self::Detached => "A job that broke off",
             Self::Move => "Moving",
+            Self::Welcome => "fleet, while there is no hive",
             Self::Fleet => "fleet",
             Self::Infer => "infer",
             Self::Target => "The selection, or all that is marked",
@@ -207,6 +213,10 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
     if model.ui.ask.is_some() || model.infer.typed.is_some() {
         return vec![Context::Word, Context::Always];
     }
+    if model.ui.view == View::Fleet && model.is_first_run() {
+        // There is no list on the screen that could be moved in or acted on.
+        return vec![Context::Welcome, Context::Anywhere, Context::Always];
+    }
     if model.ui.focus == Pane::Prompt {
         return vec![Context::Prompt, Context::Always];
     }
@@ -257,7 +267,8 @@ fn in_front(dialog: &Dialog) -> Context {
         Dialog::Form(_) => Context::Form,
         Dialog::Filter(..) => Context::Filter,
         Dialog::Palette(_) => Context::Palette,
-        Dialog::Alerts(_) | Dialog::Commands(_) => Context::Pager,
+        Dialog::Machine(_) => Context::Machine,
+        Dialog::Alerts(_) | Dialog::Commands(_) | Dialog::ByUrl => Context::Pager,
     }
 }
 
@@ -266,6 +277,12 @@ pub(crate) fn bindings(model: &Model) -> impl Iterator<Item = &'static Binding> 
     contexts(model)
         .into_iter()
         .flat_map(|context| KEYMAP.iter().filter(move |it| it.context == context))
+}
+
+/// The first key that does this.
+pub(crate) fn key_of(action: Action) -> String {
+    let binding = KEYMAP.iter().find(|binding| binding.action == action);
+    binding.map(Binding::key_label).unwrap_or_default()
 }
 
 /// What a key does now.

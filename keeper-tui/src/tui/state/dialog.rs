@@ -3,11 +3,11 @@
 //! What a dialog is about was taken when it opened, by id, and does not change
 //! whatever moves underneath.
 
-use protocol::{HiveId, ModelRef};
+use protocol::{HiveId, ModelRef, operation::Operation};
 use ratatui::style::Style;
 use ratatui_textarea::TextArea;
 
-use super::lists::ListName;
+use super::{lists::ListName, machines::Pick};
 use crate::tui::actions::{Target, Verb};
 
 /// One of them.
@@ -27,6 +27,10 @@ pub(crate) enum Dialog {
     Filter(ListName, Line, String),
     /// A command is being typed.
     Palette(Palette),
+    /// Which machine shall be added?
+    Machine(Pick),
+    /// How a machine is added whose hive runs already.
+    ByUrl,
     /// What went wrong and what ended, by the first line shown.
     Alerts(usize),
     /// The command lines of what was done, by the first line shown.
@@ -51,6 +55,9 @@ pub(crate) struct Confirm {
     pub(crate) targets: Vec<Target>,
     /// What must be typed before Enter does it, and what is typed.
     pub(crate) name: Option<(String, Line)>,
+    /// What is asked of the queen, when more was told than what is done to
+    /// what.
+    pub(crate) operation: Option<Operation>,
 }
 
 /// One line that is being typed.

@@ -9,6 +9,7 @@ pub(crate) mod history;
 pub(crate) mod infer;
 pub(crate) mod lists;
 pub(crate) mod log;
+pub(crate) mod machines;
 pub(crate) mod models;
 pub(crate) mod needle;
 pub(crate) mod queen;
@@ -16,6 +17,7 @@ pub(crate) mod reading;
 pub(crate) mod rows;
 pub(crate) mod sampling;
 pub(crate) mod selection;
+pub(crate) mod skew;
 pub(crate) mod streams;
 pub(crate) mod totals;
 pub(crate) mod views;
@@ -43,6 +45,7 @@ use self::{
     history::History,
     infer::Infer,
     lists::Undo,
+    machines::Hosts,
     models::Models,
     queen::Queen,
     reading::{Ask, Windows},
@@ -190,6 +193,8 @@ pub(crate) enum Source {
 /// The dashboard.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
+    /// The version of this program.
+    pub(crate) version: String,
     /// Where the queen is looked for.
     pub(crate) address: String,
     /// Who speaks.
@@ -218,6 +223,8 @@ pub(crate) struct Model {
     pub(crate) speeds: BTreeMap<HiveId, History>,
     /// Models on the disks of the fleet.
     pub(crate) models: Models,
+    /// Machines that could be added to it.
+    pub(crate) hosts: Hosts,
     /// What is known about the queen and the way to her.
     pub(crate) queen: Queen,
     /// The log of the one worker on the screen.
@@ -244,6 +251,7 @@ impl Model {
     /// A dashboard that knows nothing yet.
     pub(crate) fn new(address: String, theme: Theme, zone: TimeZone, size: (u16, u16)) -> Self {
         Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             address,
             source: Source::default(),
             theme,
@@ -258,6 +266,7 @@ impl Model {
             histories: BTreeMap::new(),
             speeds: BTreeMap::new(),
             models: Models::default(),
+            hosts: Hosts::default(),
             queen: Queen::default(),
             worker_log: None,
             streams: Streams::default(),

@@ -105,6 +105,12 @@ impl Row for WorkerRecord {
         Field { name: "state", letter: 's', cell: |it| text(it.state.as_str()) },
         Field { name: "slots", letter: 'b', cell: |it| figure(it.slots_busy) },
         Field { name: "tok/s", letter: 't', cell: |it| figure(it.tokens_per_second) },
+        Field { name: "ttft", letter: 'f', cell: |it| figure(it.time_to_first_token_ms) },
+        Field {
+            name: "kv",
+            letter: 'a',
+            cell: |it| figure(it.kv_cache_share().map(|share| share * 100.0)),
+        },
         Field { name: "memory", letter: 'e', cell: |it| gib(it.memory_bytes) },
         Field { name: "context", letter: 'c', cell: |it| figure(it.context_length) },
         Field { name: "started", letter: 'u', cell: |it| time(it.started_at) },

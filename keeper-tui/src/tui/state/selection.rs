@@ -6,7 +6,7 @@
 //! is no more or a filter hides it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
 };
@@ -58,6 +58,8 @@ pub(crate) struct Selection<K> {
     pub(crate) offset: Cell<usize>,
     /// How many rows were last drawn.
     pub(crate) height: Cell<usize>,
+    /// Which ones.
+    seen: RefCell<Vec<K>>,
 }
 
 impl<K> Default for Selection<K> {
@@ -75,6 +77,7 @@ impl<K> Default for Selection<K> {
             no_match: None,
             offset: Cell::new(0),
             height: Cell::new(0),
+            seen: RefCell::default(),
         }
     }
 }
@@ -235,6 +238,26 @@ impl<K: Ord + Clone> Selection<K> {
             self.range = None;
         }
         before - self.marks.len()
+    }
+
+    /// Notes which rows were drawn.
+    pub(crate) fn note_seen<'a>(&self, rows: impl Iterator<Item = &'a K>)
+    where
+        K: 'a,
+    {
+        let mut seen = self.seen.borrow_mut();
+        seen.clear();
+        seen.extend(rows.cloned());
+    }
+
+    /// Whether a row was drawn that `what` accepts.
+    pub(crate) fn seen_any(&self, what: impl Fn(&K) -> bool) -> bool {
+        self.seen.borrow().iter().any(what)
+    }
+
+    /// Whether this row was drawn.
+    pub(crate) fn is_seen(&self, id: &K) -> bool {
+        self.seen_any(|seen| seen == id)
     }
 
     /// How many rows a page has.

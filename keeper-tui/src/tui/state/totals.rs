@@ -19,6 +19,10 @@ pub(crate) struct Crew {
     pub(crate) starting: usize,
     /// Those without a free slot.
     pub(crate) busy: usize,
+    /// Requests that those who serve can run at once.
+    pub(crate) slots: u64,
+    /// Requests that they run now.
+    pub(crate) slots_busy: u64,
     /// Those that generate.
     generating: usize,
     /// Whole thousandths: sums of fractions would drift.
@@ -37,6 +41,8 @@ impl Crew {
         self.serving += one.serving;
         self.starting += one.starting;
         self.busy += one.busy;
+        self.slots += one.slots;
+        self.slots_busy += one.slots_busy;
         self.generating += one.generating;
         self.millitokens += one.millitokens;
     }
@@ -47,6 +53,8 @@ impl Crew {
         self.serving = self.serving.saturating_sub(one.serving);
         self.starting = self.starting.saturating_sub(one.starting);
         self.busy = self.busy.saturating_sub(one.busy);
+        self.slots = self.slots.saturating_sub(one.slots);
+        self.slots_busy = self.slots_busy.saturating_sub(one.slots_busy);
         self.generating = self.generating.saturating_sub(one.generating);
         self.millitokens = self.millitokens.saturating_sub(one.millitokens);
     }
@@ -57,12 +65,16 @@ impl From<&WorkerRecord> for Crew {
         if worker.state.is_ended() {
             return Self::default();
         }
+        let slots = worker.slots_busy.zip(worker.slots_total);
+        let (slots_busy, slots) = slots.filter(|_| worker.state.is_serving()).unwrap_or_default();
         let speed = worker.tokens_per_second.filter(|it| it.is_finite() && *it >= 0.0);
         Self {
             alive: 1,
             serving: usize::from(worker.state.is_serving()),
             starting: usize::from(worker.state.is_coming()),
             busy: usize::from(worker.state == WorkerState::Busy),
+            slots: u64::from(slots),
+            slots_busy: u64::from(slots_busy),
             generating: usize::from(speed.is_some()),
             millitokens: speed.map_or(0, |speed| (speed.min(1e9) * 1000.0) as u64),
         }

@@ -25,6 +25,8 @@ fn words(verb: Verb) -> (&'static str, &'static str) {
         Verb::Spawn => ("Spawning", "spawned"),
         Verb::Download => ("Downloading", "downloaded"),
         Verb::StartHive | Verb::StartQueen => ("Starting", "started"),
+        Verb::InstallHive => ("Installing", "installed"),
+        Verb::UpdateHive => ("Updating", "updated"),
         Verb::RefreshHive => ("Refreshing", "refreshed"),
         Verb::Attach => ("Opening", "opened"),
         Verb::Cancel => ("Cancelling", "cancelled"),
@@ -233,6 +235,10 @@ fn ask(model: &mut Model, step: Step, effects: &mut Vec<Effect>) -> RunState {
     }
 }
 
+fn shows_key(model: &Model, alias: &str) -> bool {
+    alias.parse().is_ok_and(|alias| model.shown_key(&alias).is_some())
+}
+
 /// One line for all of it; in the history a line for each that failed.
 fn tell(model: &mut Model, deed: &Deed, now: Now) {
     let (_, done) = words(deed.verb);
@@ -249,6 +255,11 @@ fn tell(model: &mut Model, deed: &Deed, now: Now) {
     let (text, tone) = match (deed.runs.as_slice(), failed.as_slice()) {
         ([run], []) => (format!("{} {done} in {took:.1} s", run.target), Tone::Good),
         (_, []) => (format!("{all} {} {done} in {took:.1} s", deed.kind.words().1), Tone::Good),
+        ([_], [(target, _), ..]) if deed.verb == Verb::InstallHive && shows_key(model, target) => {
+            let text =
+                format!("{target} shows a key that is not known: install it again to see it");
+            (text, Tone::Warn)
+        }
         ([_], [(target, cause), ..]) => (format!("{target} was not {done}: {cause}"), Tone::Bad),
         (_, [(target, cause), rest @ ..]) => {
             let more = match rest.len() {

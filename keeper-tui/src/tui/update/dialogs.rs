@@ -1,6 +1,6 @@
 //! What is in front: opened, moved in, answered.
 
-use super::{command, copy, deeds, drill, keys::edit, lists, palette, toast};
+use super::{command, copy, deeds, drill, keys::edit, lists, machines, palette, toast};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
@@ -21,6 +21,8 @@ pub(crate) fn choices(verb: Verb) -> &'static [(char, Verb, &'static str)] {
         Verb::Restart => &[('d', Verb::Restart, "drain first, then restart")],
         Verb::Kill => &[('s', Verb::Kill, "stop now")],
         Verb::Cancel => &[('y', Verb::Cancel, "yes, cancel")],
+        Verb::InstallHive => &[('y', Verb::InstallHive, "yes, install it")],
+        Verb::UpdateHive => &[('y', Verb::UpdateHive, "yes, update it")],
         Verb::StopHive => &[('y', Verb::StopHive, "yes, stop it")],
         Verb::StopQueen => &[('y', Verb::StopQueen, "yes, stop her")],
         _ => &[],
@@ -71,6 +73,18 @@ pub(super) fn start(
         (Verb::Download, Target::Hive(hive)) => {
             model.ui.dialog = Some(Dialog::Form(download_form(model, hive)));
         }
+        (Verb::InstallHive, Target::Hive(alias)) if targets.len() == 1 => {
+            model.ui.dialog = Some(Dialog::Confirm(machines::question(model, alias, None)));
+        }
+        // The same once more would show the same key once more.
+        (Verb::Retry, Target::Job(job))
+            if targets.len() == 1 && model.asked_to_install(&job).is_some() =>
+        {
+            let asked = model.asked_to_install(&job).map(|it| (it.alias.clone(), it.ssh.clone()));
+            if let Some((alias, ssh)) = asked {
+                model.ui.dialog = Some(Dialog::Confirm(machines::question(model, alias, ssh)));
+            }
+        }
         (Verb::StartQueen, _) => super::keys::launch(model, now, effects),
         (
             Verb::Stop
@@ -78,10 +92,13 @@ pub(super) fn start(
             | Verb::Restart
             | Verb::Cancel
             | Verb::StopHive
+            | Verb::InstallHive
+            | Verb::UpdateHive
             | Verb::StopQueen,
             _,
         ) => {
-            model.ui.dialog = Some(Dialog::Confirm(Confirm { verb, targets, name: None }));
+            let confirm = Confirm { verb, targets, name: None, operation: None };
+            model.ui.dialog = Some(Dialog::Confirm(confirm));
         }
         (Verb::DeleteWorker | Verb::DeleteModel, target) => {
             let name = match targets.len() {
@@ -89,7 +106,8 @@ pub(super) fn start(
                 count => format!("{count} {}", target.kind().words().1),
             };
             let name = Some((name, Line::default()));
-            model.ui.dialog = Some(Dialog::Confirm(Confirm { verb, targets, name }));
+            let confirm = Confirm { verb, targets, name, operation: None };
+            model.ui.dialog = Some(Dialog::Confirm(confirm));
         }
         _ => deeds::begin(model, verb, &targets, now),
     }
@@ -210,6 +228,7 @@ pub(super) fn step(model: &mut Model, by: i64) -> bool {
         Dialog::Copy(menu) => menu.at = moved(menu.at, by, copy::CHOICES.len()),
         Dialog::Sort(name, at) => *at = moved(*at, by, lists::columns(model, *name).len()),
         Dialog::Palette(palette) => palette::step(model, palette, by),
+        Dialog::Machine(pick) => machines::step(model, pick, by),
         Dialog::Alerts(first) => *first = moved(*first, by, model.deeds.alerts.len()),
         Dialog::Commands(first) => *first = moved(*first, by, model.deeds.commands.len()),
         Dialog::Filter(name, ..) => {
@@ -218,7 +237,7 @@ pub(super) fn step(model: &mut Model, by: i64) -> bool {
                 list.step(records, by);
             });
         }
-        Dialog::Confirm(_) | Dialog::Form(_) => {}
+        Dialog::Confirm(_) | Dialog::Form(_) | Dialog::ByUrl => {}
     }
     model.ui.dialog = Some(dialog);
     true
@@ -279,7 +298,8 @@ pub(super) fn type_key(
                 palette::typed(model, palette);
             }
         }
-        Dialog::Confirm(_) | Dialog::Alerts(_) | Dialog::Commands(_) => {}
+        Dialog::Machine(pick) => machines::type_key(pick, key),
+        Dialog::Confirm(_) | Dialog::Alerts(_) | Dialog::Commands(_) | Dialog::ByUrl => {}
     }
     model.ui.dialog = Some(dialog);
 }
@@ -293,6 +313,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Dialog::Form(form) => form.fields.get_mut(form.at).map(|field| &mut field.line.input),
         Dialog::Filter(_, line, _) => Some(&mut line.input),
         Dialog::Palette(palette) => Some(&mut palette.line.input),
+        Dialog::Machine(pick) => Some(&mut pick.line.input),
         _ => None,
     };
     if let Some(input) = input
@@ -305,6 +326,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             lists::set_filter(model, *name, line.text().to_owned());
         }
         Dialog::Palette(palette) => palette::typed(model, palette),
+        Dialog::Machine(pick) => machines::typed(pick),
         _ => {}
     }
     model.ui.dialog = Some(dialog);
@@ -314,9 +336,12 @@ pub(super) fn paste(model: &mut Model, text: &str) {
 pub(super) fn choose(model: &mut Model, key: char, now: Now, effects: &mut Vec<Effect>) {
     let Some(Dialog::Confirm(confirm)) = &model.ui.dialog else { return };
     let Some((_, verb, _)) = choices(confirm.verb).iter().find(|it| it.0 == key) else { return };
-    let targets = confirm.targets.clone();
+    let (targets, operation) = (confirm.targets.clone(), confirm.operation.clone());
     model.ui.dialog = None;
-    commit(model, *verb, &targets, now, effects);
+    match operation {
+        Some(operation) => deeds::begin_operation(model, *verb, operation, false, now),
+        None => commit(model, *verb, &targets, now, effects),
+    }
 }
 
 fn commit(model: &mut Model, verb: Verb, targets: &[Target], now: Now, effects: &mut Vec<Effect>) {
@@ -375,7 +400,10 @@ pub(super) fn accept(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
                 model.ui.dialog = Some(Dialog::Form(form));
             }
         },
-        it @ (Dialog::Alerts(_) | Dialog::Commands(_)) => model.ui.dialog = Some(it),
+        Dialog::Machine(pick) => machines::accept(model, pick),
+        it @ (Dialog::Alerts(_) | Dialog::Commands(_) | Dialog::ByUrl) => {
+            model.ui.dialog = Some(it)
+        }
     }
 }
 
@@ -398,6 +426,7 @@ pub(super) fn complete(model: &mut Model) {
             }
         }
         Dialog::Palette(palette) => palette::complete(model, palette),
+        Dialog::Machine(pick) => machines::complete(model, pick),
         _ => {}
     }
     model.ui.dialog = Some(dialog);

@@ -3,7 +3,11 @@
 use protocol::{HiveId, ModelRef, WorkerId};
 
 use super::{lists, reading};
-use crate::tui::state::{HiveTab, Model, Now, Pane, View, lists::with_list, reading::Reading};
+use crate::tui::state::{
+    HiveTab, Model, Now, Pane, View,
+    lists::{ListName, with_list},
+    reading::Reading,
+};
 
 /// How far the way back is remembered.
 const TRAIL: usize = 8;
@@ -40,7 +44,7 @@ fn show(model: &mut Model, view: View, now: Now) {
     model.ui.focus = model.ui.view.panes().first().copied().unwrap_or(Pane::List);
     model.ui.view_since = now.monotonic;
     lists::narrow(model);
-    settle(model);
+    settle(model, &ListName::ALL);
 }
 
 /// To the view before this one.
@@ -127,10 +131,13 @@ fn marked_job(model: &Model) -> Option<View> {
     entry.said.job.clone().map(View::Job)
 }
 
-/// Keeps every selection and every mark on something that exists. The answer
-/// is how many marks were taken away.
-pub(super) fn settle(model: &mut Model) -> usize {
-    let dropped = lists::settle(model);
+/// Keeps what is selected and marked in these tables on something that exists.
+/// The answer is how many marks were taken away.
+pub(super) fn settle(model: &mut Model, names: &[ListName]) -> usize {
+    let dropped = lists::settle(model, names);
+    if !names.contains(&ListName::Jobs) {
+        return dropped;
+    }
     let (fleet, ui) = (&model.fleet, &mut model.ui);
     ui.read.retain(|job| {
         fleet.jobs.contains_key(job) || matches!(&ui.view, View::Job(open) if open == job)

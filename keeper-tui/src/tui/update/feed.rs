@@ -15,6 +15,7 @@ use crate::{
         state::{
             Model, Now, Toast,
             connection::{Connection, Outage, Wait},
+            lists::ListName,
             totals::Totals,
         },
         theme::Tone,
@@ -123,7 +124,22 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
                 }
                 _ => {}
             }
-            settle(model, now);
+            settle(model, tables_of(event), now);
+        }
+    }
+}
+
+/// The tables whose rows an event is about.
+fn tables_of(event: &FeedEvent) -> &'static [ListName] {
+    match event {
+        FeedEvent::Snapshot(_) => &ListName::ALL,
+        FeedEvent::Hive(_) => &[ListName::Hives],
+        FeedEvent::Worker(_) => &[ListName::Workers],
+        FeedEvent::Device(_) => &[ListName::Devices],
+        // A download is a job that makes a model.
+        FeedEvent::Job(_) => &[ListName::Jobs, ListName::Models],
+        FeedEvent::Queen(_) | FeedEvent::Narration(_) | FeedEvent::Token(_) | FeedEvent::Lagged => {
+            &[]
         }
     }
 }
@@ -207,9 +223,9 @@ fn record_hive(model: &mut Model, hive: &HiveId, now: Now) {
 }
 
 /// Keeps what is selected and marked on something that exists.
-fn settle(model: &mut Model, now: Now) {
-    lists::changed(model);
-    match drill::settle(model) {
+fn settle(model: &mut Model, tables: &[ListName], now: Now) {
+    lists::changed(model, tables);
+    match drill::settle(model, tables) {
         0 => {}
         1 => toast(model, "What was marked is no more; its mark is gone", Tone::Warn, now),
         n => {

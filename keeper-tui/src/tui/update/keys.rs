@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{command, copy, dialogs, drill, infer, lists, palette, reading, toast};
+use super::{command, copy, dialogs, drill, infer, lists, machines, palette, reading, toast};
 use crate::tui::{
     actions::Slot,
     effect::Effect,
@@ -145,6 +145,10 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
         Action::Attach => attach(model, now),
+        Action::StartHere if typed_ahead => {}
+        Action::StartHere => machines::start_here(model, now),
+        Action::AddMachine => machines::pick(model, now),
+        Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),
         Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),

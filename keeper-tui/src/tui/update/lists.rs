@@ -37,9 +37,9 @@ fn is_asking(model: &Model) -> bool {
     model.ui.dialog.as_ref().is_some_and(|it| !matches!(it, Dialog::Sort(..) | Dialog::Filter(..)))
 }
 
-/// The records of every table may be others now.
-pub(super) fn changed(model: &mut Model) {
-    for name in ListName::ALL {
+/// The records of these tables may be others now.
+pub(super) fn changed(model: &mut Model, names: &[ListName]) {
+    for name in names {
         with_list!(model, name, |list, _records| list.changed());
     }
 }
@@ -66,11 +66,11 @@ pub(super) fn narrow(model: &mut Model) {
     }
 }
 
-/// Keeps every selection and every mark on something that exists. The answer
-/// is how many marks were taken away.
-pub(super) fn settle(model: &mut Model) -> usize {
+/// Keeps what is selected and marked in these tables on something that exists.
+/// The answer is how many marks were taken away.
+pub(super) fn settle(model: &mut Model, names: &[ListName]) -> usize {
     let mut dropped = 0;
-    for name in ListName::ALL {
+    for name in names {
         with_list!(model, name, |list, records| {
             list.settle(records);
             if !list.marks.is_empty() || list.range.is_some() {
@@ -142,7 +142,7 @@ pub(super) fn undo(model: &mut Model, now: Now) {
             "marks"
         }
     };
-    settle(model);
+    settle(model, &ListName::ALL);
     toast(model, format!("The {what} is as before"), Tone::Quiet, now);
 }
 

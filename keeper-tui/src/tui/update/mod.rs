@@ -9,22 +9,27 @@ mod feed;
 mod infer;
 mod keys;
 pub(crate) mod lists;
+mod machines;
 pub(crate) mod palette;
 mod reading;
+mod seen;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
 
+pub(crate) use self::seen::is_seen;
 use super::{
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
+    sizes,
     state::{
         Launch, Model, Now, Pane, Source, Toast, View,
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
+        lists::ListName,
         streams::Broken,
         worker_log::WorkerLog,
     },
@@ -36,10 +41,10 @@ use crate::text::{one_line, sanitise};
 const TOAST: Duration = Duration::from_secs(4);
 /// Lines kept of a launch.
 const LAUNCH_LINES: usize = 200;
-/// Streams shown beside each other on a large screen.
-pub(crate) const STREAMS_SHOWN: usize = 3;
-/// From this size on the fleet shows them.
-pub(crate) const LARGE: (u16, u16) = (160, 45);
+/// Answers shown beside each other at most: each is a connection of its own.
+const STREAMS_MAX: usize = 16;
+/// Rows that each of them needs: its head and two lines of its text.
+const STREAM_ROWS: u16 = 3;
 
 /// Takes one message in.
 pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effect> {
@@ -72,6 +77,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
         Message::Models(result) => models_read(model, result, now),
+        Message::Hosts(result) => machines::hosts_read(model, result, now),
         Message::Build(result) => match result {
             Ok(build) => model.queen.build = Some(build),
             Err(cause) => note(model, "build", &cause, now),
@@ -101,6 +107,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
 
 /// Asks for what is on the screen and comes by no feed.
 fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    machines::ask(model, effects);
     let live = model.connection.is_live();
     let view = &model.ui.view;
     let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
@@ -146,8 +153,8 @@ fn models_read(
         note(model, "models", cause, now);
     }
     model.models.read(result, now.monotonic);
-    lists::changed(model);
-    drill::settle(model);
+    lists::changed(model, &[ListName::Models]);
+    drill::settle(model, &[ListName::Models]);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
@@ -227,24 +234,23 @@ fn wanted(model: &Model) -> BTreeSet<JobId> {
     let shown: Vec<&JobId> = match &model.ui.view {
         View::Job(job) => vec![job],
         View::Infer => model.infer.targets().filter_map(Target::job).collect(),
-        View::Fleet if is_large(model.size) => shown_streams(model).collect(),
+        View::Fleet if sizes::is_large(model.size) => {
+            shown_streams(model, sizes::answers(model.size.1)).collect()
+        }
         _ => Vec::new(),
     };
     shown.into_iter().filter(|job| is_open(job)).cloned().collect()
 }
 
-/// Whether the screen has room for everything at once.
-pub(crate) fn is_large((width, height): (u16, u16)) -> bool {
-    width >= LARGE.0 && height >= LARGE.1
+/// The answers that are being generated, the newest first.
+pub(crate) fn streams(model: &Model) -> impl Iterator<Item = &JobId> {
+    let running = model.fleet.jobs.iter().rev();
+    running.filter(|(_, job)| job.operation == "infer" && !job.state.is_ended()).map(|(id, _)| id)
 }
 
-/// The newest answers that are being generated.
-pub(crate) fn shown_streams(model: &Model) -> impl Iterator<Item = &JobId> {
-    let running = model.fleet.jobs.iter().rev();
-    running
-        .filter(|(_, job)| job.operation == "infer" && !job.state.is_ended())
-        .map(|(id, _)| id)
-        .take(STREAMS_SHOWN)
+/// As many of them as fit into these rows.
+pub(crate) fn shown_streams(model: &Model, rows: u16) -> impl Iterator<Item = &JobId> {
+    streams(model).take(usize::from(rows / STREAM_ROWS).clamp(1, STREAMS_MAX))
 }
 
 fn paste(model: &mut Model, text: &str) {
@@ -322,6 +328,8 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
 
 #[cfg(test)]
 mod action_tests;
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -10,9 +10,9 @@ use protocol::operation::{
     QueenOperation, WorkerDelete, WorkerSpawn,
 };
 
-use super::{deeds, dialogs, drill, keys, toast};
+use super::{deeds, dialogs, drill, keys, machines, toast};
 use crate::{
-    cli::args::{self, Cli, Command, checked, shell_word},
+    cli::args::{self, Cli, Command, Machine, checked, shell_word},
     text::one_line,
     tui::{
         actions::{self, ACTIONS, Target, Verb, available},
@@ -50,6 +50,8 @@ pub(super) enum Parsed {
     Show(View),
     /// A thing.
     Go(Target),
+    /// A machine to be added; the operator chooses when none is named.
+    Add(Option<Machine>),
 }
 
 /// Opens the palette.
@@ -293,6 +295,9 @@ fn action(model: &Model, words: &[String]) -> Result<Option<Parsed>, String> {
     if rows.peek().is_none() || ids.iter().any(|id| id.starts_with('-')) {
         return Ok(None);
     }
+    if ids.is_empty() && name == "hive install" {
+        return Ok(Some(Parsed::Add(None)));
+    }
     if ids.is_empty() {
         let targets = model.targets();
         let kind = targets.first().map(Target::kind);
@@ -353,6 +358,15 @@ pub(super) fn parse(words: &[String]) -> Result<Parsed, String> {
         Some(Command::Hive(args::Hive::Refresh(it))) => {
             queen(Verb::RefreshHive, HiveRefreshCapabilities { alias: it.alias }.into())
         }
+        Some(Command::Hive(args::Hive::Update {
+            alias,
+            binary_path: None,
+            allow_downgrade: false,
+        })) => Ok(Parsed::Do(Verb::UpdateHive, vec![Target::Hive(alias)])),
+        Some(Command::Hive(args::Hive::Discover)) => Ok(Parsed::Add(None)),
+        Some(Command::Hive(args::Hive::Install(it))) if is_plain(&it) => {
+            Ok(Parsed::Add(Some(it.reach.machine)))
+        }
         Some(Command::Hive(args::Hive::List)) => Ok(Parsed::Show(View::Fleet)),
         Some(Command::Hive(args::Hive::Get(it) | args::Hive::Status(it))) => {
             Ok(Parsed::Go(Target::Hive(it.alias)))
@@ -399,6 +413,12 @@ pub(super) fn parse(words: &[String]) -> Result<Parsed, String> {
     }
 }
 
+/// Whether it says no more than which machine: a key that is to be trusted is
+/// looked at first.
+fn is_plain(install: &args::InstallArgs) -> bool {
+    install.binary_path.is_none() && install.reach.ssh.is_none() && install.reach.host_key.is_none()
+}
+
 /// One sentence of what the parser has to say.
 fn explain(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -424,6 +444,12 @@ fn carry_out(model: &mut Model, parsed: Parsed, now: Now, effects: &mut Vec<Effe
         Parsed::Do(verb, targets) => dialogs::start(model, verb, targets, now, effects),
         Parsed::Show(view) => drill::jump(model, view, now),
         Parsed::Go(target) => go(model, target, now),
+        Parsed::Add(None) => machines::pick(model, now),
+        Parsed::Add(Some(machine)) => {
+            if let Err(reason) = machines::confirm(model, machine) {
+                toast(model, deeds::cannot(&reason), Tone::Warn, now);
+            }
+        }
     }
 }
 

@@ -185,7 +185,9 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
 fn message() -> impl Strategy<Value = Message> {
     let codes = prop_oneof![
         prop::sample::select(
-            "12345678ihjklgGFxynsmdD?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN".chars().collect::<Vec<_>>()
+            "12345678ihjklgGFxynsmdDAIu?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN"
+                .chars()
+                .collect::<Vec<_>>()
         )
         .prop_map(KeyCode::Char),
         prop::sample::select(vec![
@@ -275,6 +277,7 @@ fn message() -> impl Strategy<Value = Message> {
             let result = is_known.then(|| (catalogue(), Vec::new()));
             Message::Models(result.ok_or_else(|| "no".to_owned()))
         }),
+        1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
         1 => any::<String>().prop_map(|text| Message::WorkerLog {
             worker: id("wk-02"),
             result: Ok(vec![LogLine { source: LogSource::Log, text }]),

@@ -11,11 +11,11 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    palette,
+    machines, palette,
     widgets::{Panel, UNKNOWN, bytes, cut_line, safe, short_model, word},
 };
 use crate::tui::{
-    actions::{self, Kind, Target, Verb, available, command_line, jobs_on},
+    actions::{self, Kind, Target, Verb, available, command_line, jobs_on, operation_line},
     state::{
         Model,
         dialog::{self, Confirm, Dialog, Form, Menu},
@@ -70,6 +70,7 @@ pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             let mut lines = vec![Line::from(word(title(it), Tone::Strong))];
             lines.extend(answers(it).1);
             lines.extend(consequences(ctx.model, it));
+            lines.extend(it.operation.iter().flat_map(machines::told));
             lines.iter().flat_map(|line| broken(line, ctx.model.size.0)).collect()
         }
         dialog => {
@@ -97,6 +98,8 @@ fn content<'a>(model: &Model, dialog: &Dialog) -> (String, &'static str, Vec<Lin
             });
             ("Sort by".to_owned(), "the same again turns it around", rows_of(rows, *at))
         }
+        Dialog::Machine(it) => machines::pick(model, it),
+        Dialog::ByUrl => machines::by_url(model),
         Dialog::Filter(..) | Dialog::Palette(_) | Dialog::Alerts(_) | Dialog::Commands(_) => {
             (String::new(), "", Vec::new())
         }
@@ -169,9 +172,12 @@ fn title(confirm: &Confirm) -> String {
         Verb::Kill => "Kill",
         Verb::Restart => "Restart",
         Verb::Cancel => "Cancel",
+        Verb::UpdateHive => "Update",
+        Verb::InstallHive => "Put a hive on",
         _ => "Delete",
     };
     match confirm.targets.as_slice() {
+        [one] if confirm.verb == Verb::InstallHive => format!("{what} {one}?"),
         [one @ (Target::Job(_) | Target::Worker(_) | Target::Hive(_))] => {
             format!("{what} {} {one}?", one.kind().words().0)
         }
@@ -181,10 +187,14 @@ fn title(confirm: &Confirm) -> String {
 
 fn confirm<'a>(model: &Model, confirm: &Confirm) -> (String, &'static str, Vec<Line<'a>>) {
     let mut lines = consequences(model, confirm);
+    lines.extend(confirm.operation.iter().flat_map(machines::told));
     lines.push(Line::default());
     let (note, answers) = answers(confirm);
     lines.extend(answers);
-    let line = command_line(model, confirm.verb, &confirm.targets);
+    let line = match &confirm.operation {
+        Some(operation) => operation_line(&model.program, operation),
+        None => command_line(model, confirm.verb, &confirm.targets),
+    };
     lines.push(Line::from(safe(&format!("Same as: {line}"), Tone::Quiet)));
     (title(confirm), note, lines)
 }
@@ -208,7 +218,8 @@ fn answers<'a>(confirm: &Confirm) -> (&'static str, Vec<Line<'a>>) {
             spans.push(Span::raw(format!(" {what}   ")));
         }
         spans.push(word("[Esc]", Tone::Accent));
-        spans.push(Span::raw(" keep"));
+        let is_new = matches!(confirm.verb, Verb::InstallHive | Verb::UpdateHive);
+        spans.push(Span::raw(if is_new { " leave it" } else { " keep" }));
         return ("Enter does nothing here", vec![Line::from(spans)]);
     };
     let ask = vec![Span::raw("Type "), safe(name, Tone::Strong), Span::raw(" to delete:")];
@@ -247,6 +258,12 @@ fn consequence<'a>(model: &Model, verb: Verb, target: &Target) -> Line<'a> {
                 }
             }
             spans.push(cut(verb, streams));
+        }
+        Target::Hive(_) if verb == Verb::InstallHive => {
+            spans.push(Span::raw("gets the queen's programs over ssh, and its hive is started"));
+        }
+        Target::Hive(_) if verb == Verb::UpdateHive => {
+            spans.push(Span::raw("gets the queen's programs over ssh; its workers go on"));
         }
         Target::Hive(id) => spans.extend(crew(model, id)),
         Target::Job(id) => {

@@ -15,15 +15,17 @@ use super::{
     context::Ctx,
     devices, hive, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
     table::{Column, Table, figures, growing, words},
+    welcome,
     widgets::{
         Panel, UNKNOWN, count, cut_line, figure, graph, hive_sign, job_sign, memory, meter, rate,
         safe, word, worker_sign,
     },
 };
 use crate::tui::{
+    sizes,
     state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
     theme::Tone,
-    update::{is_large, lists::title, shown_streams},
+    update::{lists::title, shown_streams, streams},
 };
 
 const COLUMNS: [Column; 9] = [
@@ -106,9 +108,11 @@ pub(super) fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
 
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    if ctx.model.fleet.hives.is_empty() && ctx.model.connection.is_live() {
-        welcome(ctx, area, buffer);
-    } else if is_large(ctx.model.size) {
+    if ctx.model.is_first_run() {
+        let (area, bottom) = split_bottom(area, attention_height(ctx));
+        attention_or_help(ctx, bottom, buffer);
+        welcome::draw(ctx, area, buffer);
+    } else if sizes::is_large(ctx.model.size) {
         large(ctx, area, buffer);
     } else if is_wide(area) {
         wide(ctx, area, buffer);
@@ -152,15 +156,15 @@ fn wide(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let (rest, bottom) = split_bottom(area, attention_height(ctx));
     attention_or_help(ctx, bottom, buffer);
-    let (rest, jobs_area) = split_bottom(rest, 7);
+    let (rest, jobs_area) = split_bottom(rest, sizes::JOBS_ROWS);
     jobs::panel(ctx, jobs_area, buffer);
-    let (top, below) = split_top(rest, rest.height * 11 / 20);
+    let (top, below) = split_top(rest, sizes::upper(rest.height));
     let (left, right) = split_left(top, top.width * 5 / 8);
     hives(ctx, left, buffer);
     detail(ctx, right, buffer);
     let (left, right) = split_left(below, below.width * 5 / 8);
     narration(ctx, left, buffer);
-    streams(ctx, right, buffer);
+    answers(ctx, right, buffer);
 }
 
 fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -245,13 +249,19 @@ fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     lines::framed(ctx, area, buffer, Reading::Fleet, panel, None);
 }
 
-/// Answers that are being generated, the newest first.
-fn streams(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+/// Answers that are being generated, the newest first, as many as there is
+/// room for.
+fn answers(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
-    let running = |it: &&protocol::job::JobRecord| it.operation == "infer" && !it.state.is_ended();
-    let live = model.fleet.jobs.values().filter(running).count();
-    let inner = Panel::new(format!("Streams  {live} live")).draw(area, buffer);
-    let shown: Vec<_> = shown_streams(model).collect();
+    let live = streams(model).count();
+    let rows = area.height.saturating_sub(2);
+    let shown: Vec<_> = shown_streams(model, rows).collect();
+    let mut panel = Panel::new(format!("Streams  {live} live"));
+    if let Some(hidden) = live.checked_sub(shown.len()).filter(|hidden| *hidden > 0) {
+        let more = count(hidden, "more stream", "more streams");
+        panel = panel.bottom_left(format!("+ {more} not shown"));
+    }
+    let inner = panel.draw(area, buffer);
     let each = inner.height / u16::try_from(shown.len().max(1)).unwrap_or(1);
     let mut rest = inner;
     for job in shown {
@@ -313,6 +323,12 @@ fn troubles<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             safe(&error, Tone::Plain),
         ]));
     }
+    lines.extend(model.mismatches().into_iter().map(|it| {
+        Line::from(vec![
+            safe(&format!("▲ {}: ", it.what), Tone::Warn),
+            safe(&it.remedy, Tone::Plain),
+        ])
+    }));
     lines
 }
 
@@ -346,39 +362,12 @@ fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The body before there is any machine.
-fn welcome(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let inner = Panel::new("Welcome to rbee").draw(area, buffer);
-    let key = |key: &'static str| word(key, Tone::Accent);
-    let command = |text: &'static str| word(text, Tone::Strong);
-    let lines = [
-        Line::default(),
-        Line::from("No hives yet. A hive is one machine that runs model workers."),
-        Line::default(),
-        Line::from(vec![
-            Span::raw("  Ask the demo model          "),
-            key("6"),
-            Span::raw("  the queen starts what is missing"),
-        ]),
-        Line::from(vec![
-            Span::raw("  Use this machine            "),
-            command("rbee-keeper hive start"),
-        ]),
-        Line::from(vec![
-            Span::raw("  Add a machine by SSH        "),
-            command("rbee-keeper hive install ALIAS"),
-        ]),
-        Line::default(),
-        Line::from(word("Every key is in the help: ?", Tone::Quiet)),
-    ];
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-}
-
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let model = ctx.model;
+    if model.is_first_run() {
+        return welcome::lines(ctx);
+    }
     let rows = model.ui.hives.shown(&model.fleet.hives).map(|(id, hive)| {
         let crew = model.totals.crew(id);
         let (sign, state, tone) = condition(model, hive, crew);

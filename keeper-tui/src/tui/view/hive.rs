@@ -81,19 +81,29 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     let crew = model.totals.crew(&hive.id);
     let (sign, state, tone) = fleet::condition(model, hive, crew);
     let version = hive.version.as_deref().unwrap_or(UNKNOWN);
+    let mut address = vec![
+        word("address  ", Tone::Quiet),
+        safe(&hive.url, Tone::Plain),
+        word("   version ", Tone::Quiet),
+        safe(version, Tone::Plain),
+    ];
+    let skew = model.hive_skew(hive);
+    if skew.is_some() {
+        let queens = model.fleet.queen.as_ref().map_or(UNKNOWN, |queen| queen.version.as_str());
+        address.push(safe(&format!("  ▲ the queen's is {queens}"), Tone::Warn));
+    }
     let mut lines = vec![
         Line::from(vec![
             word("state    ", Tone::Quiet),
             word(format!("{sign} {state}"), tone),
             word(format!("   seen {}", fleet::seen(ctx, hive)), Tone::Quiet),
         ]),
-        Line::from(vec![
-            word("address  ", Tone::Quiet),
-            safe(&hive.url, Tone::Plain),
-            word("   version ", Tone::Quiet),
-            safe(version, Tone::Plain),
-        ]),
+        Line::from(address),
     ];
+    if let Some(skew) = skew {
+        let remedy = model.hive_remedy(hive, skew);
+        lines.push(Line::from(vec![word("remedy   ", Tone::Quiet), safe(&remedy, Tone::Plain)]));
+    }
     if let Some(reason) = &hive.reason {
         lines.push(Line::from(vec![word("reason   ", Tone::Quiet), safe(reason, Tone::Warn)]));
     }
@@ -109,12 +119,12 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
         lines.extend(devices::brief(ctx, device, width));
     }
     lines.push(Line::default());
-    lines.push(Line::from(word("WORKERS", Tone::Quiet)));
     let its_own = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
-    let before = lines.len();
-    lines.extend(its_own.take(usize::from(model.size.1)).map(|it| workers::brief(model, it)));
-    if lines.len() == before {
-        lines.push(Line::from(word("none", Tone::Quiet)));
+    let mut its_own = its_own.take(usize::from(model.size.1)).peekable();
+    if its_own.peek().is_some() {
+        lines.extend(workers::brief(model, its_own, width));
+    } else {
+        lines.push(Line::from(word("No workers", Tone::Quiet)));
     }
     lines.extend(models::downloads(ctx, &hive.id));
     lines

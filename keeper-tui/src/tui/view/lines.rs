@@ -310,6 +310,8 @@ fn rows<'a>(
     if height == 0 || area.width == 0 {
         return Vec::new();
     }
+    // A window that is no higher would be empty after each jump.
+    let jump = jump.min(height);
     let (from, lowest, wanted) = match window.place {
         Place::Held { number, row } => (number, row, height),
         Place::Follow if jump == 1 => (u64::MAX, usize::MAX, height),

@@ -19,11 +19,14 @@ mod hive;
 mod infer;
 mod jobs;
 mod lines;
+mod machines;
 mod models;
 mod offline;
 mod palette;
 mod queen;
 mod table;
+mod totals;
+mod welcome;
 mod widgets;
 mod workers;
 
@@ -39,10 +42,11 @@ use ratatui::{
 
 use self::{
     context::Ctx,
-    widgets::{Panel, bar, count, cut_line, rate, safe, word},
+    widgets::{Panel, bar, cut_line, safe, word},
 };
 use super::{
     keymap::{self, Action},
+    sizes::is_tiny,
     state::{
         HiveTab, Model, Now, Source, View, connection::Connection, dialog::Dialog, reading::Reading,
     },
@@ -50,8 +54,6 @@ use super::{
     update::lists,
 };
 
-/// Below this the screen is a plain list.
-const TINY: (u16, u16) = (60, 15);
 /// Below this the names of the views do not fit beside each other.
 const TABS: u16 = 76;
 /// From this on there is room beside each other.
@@ -82,7 +84,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if ctx.model.list_in_view().is_some_and(|name| lists::is_sorted(ctx.model, name)) {
         ctx.changes_at(ctx.model.ui.held_until);
     }
-    if area.width < TINY.0 || area.height < TINY.1 {
+    if is_tiny((area.width, area.height)) {
         tiny(ctx, area, buffer);
         return;
     }
@@ -265,7 +267,7 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Connection::Live if !model.ui.trail.is_empty() && !is_wide(area_of(model)) => {
             Line::from(format!("{} ", crumbs(model)))
         }
-        Connection::Live => Line::from(format!("{} ", totals(model, room))),
+        Connection::Live => Line::from(format!("{} ", totals::line(model, room))),
         Connection::Connecting | Connection::Unreached(_) | Connection::Syncing { .. } => {
             Line::default()
         }
@@ -275,47 +277,6 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 
 fn area_of(model: &Model) -> Rect {
     Rect { width: model.size.0, height: model.size.1, ..Rect::default() }
-}
-
-/// How much there is, as far as there is room for it.
-fn totals(model: &Model, room: usize) -> String {
-    let fleet = &model.fleet;
-    let workers: usize = model.totals.iter().map(|(_, crew)| crew.alive).sum();
-    let gpus = fleet.devices.values().filter(|it| !it.id.is_cpu()).count();
-    let running = fleet.jobs.values().filter(|it| !it.state.is_ended()).count();
-    let queued = fleet.queen.as_ref().map_or(0, |queen| queen.queued);
-    let speed = speed(model).map(|speed| format!("{} tok/s", rate(Some(speed))));
-    let long = [
-        count(fleet.hives.len(), "hive", "hives"),
-        count(workers, "worker", "workers"),
-        count(gpus, "GPU", "GPUs"),
-        format!("{} running", count(running, "job", "jobs")),
-        format!("queue {queued}"),
-        speed.clone().unwrap_or_default(),
-    ];
-    let short = [
-        count(fleet.hives.len(), "hive", "hives"),
-        format!("{workers} wk"),
-        format!("{gpus} GPU"),
-        if queued > 0 { format!("queue {queued}") } else { String::new() },
-        speed.unwrap_or_default(),
-    ];
-    let shorter = [count(fleet.hives.len(), "hive", "hives"), format!("{workers} wk")];
-    for parts in [&long[..], &short[..], &shorter[..]] {
-        let parts: Vec<&str> =
-            parts.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
-        let text = parts.join("  ");
-        if text.chars().count() <= room {
-            return text;
-        }
-    }
-    String::new()
-}
-
-/// All workers that are heard of together; unknown when nobody generates.
-fn speed(model: &Model) -> Option<f64> {
-    let heard = model.totals.iter().filter(|(hive, _)| model.is_current(hive));
-    heard.filter_map(|(_, crew)| crew.speed()).reduce(|a, b| a + b)
 }
 
 /// All views; where there is no room for their names, only their keys.
@@ -460,5 +421,7 @@ fn plain_list<'a, K: Ord>(
 
 #[cfg(test)]
 mod gallery;
+#[cfg(test)]
+mod many_tests;
 #[cfg(test)]
 mod tests;

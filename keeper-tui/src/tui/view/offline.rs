@@ -14,7 +14,7 @@ use super::{
     widgets::{Panel, count, safe, word},
 };
 use crate::tui::{
-    keymap::{Action, KEYMAP},
+    keymap::{Action, key_of},
     state::{Model, connection::Connection, connection::Wait},
     theme::Tone,
 };
@@ -40,14 +40,6 @@ fn next_attempt(ctx: &Ctx<'_>, wait: &Wait) -> String {
         0 => format!("Attempt {} now", wait.attempt + 1),
         seconds => format!("Attempt {} in {seconds}s ({key} now)", wait.attempt + 1),
     }
-}
-
-fn key_of(action: Action) -> String {
-    KEYMAP
-        .iter()
-        .find(|binding| binding.action == action)
-        .map(super::keymap::Binding::key_label)
-        .unwrap_or_default()
 }
 
 /// The body before the queen has ever said anything.

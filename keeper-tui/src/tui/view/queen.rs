@@ -10,7 +10,7 @@ use super::{
     connection_spans,
     context::Ctx,
     cut_line, lines, split_top,
-    widgets::{Panel, UNKNOWN, safe, word},
+    widgets::{Panel, UNKNOWN, latency, safe, word},
 };
 use crate::tui::{
     state::{connection::Connection, reading::Reading},
@@ -48,8 +48,8 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
         state.push(word("   up ", Tone::Quiet));
         state.push(Span::raw(since));
     }
-    let latency = model.queen.latency.filter(|_| model.connection.is_live());
-    let latency = latency.map_or_else(
+    let measured = model.queen.latency.filter(|_| model.connection.is_live());
+    let measured = measured.map_or_else(
         || UNKNOWN.to_owned(),
         |it| format!("{:.1} ms for a question and its answer", it.as_secs_f64() * 1000.0),
     );
@@ -63,10 +63,15 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
         Some(none) if none.is_empty() => "none".to_owned(),
         Some(some) => some.join(", "),
     };
+    let mut versions = fact("version", safe(version.map_or(UNKNOWN, String::as_str), Tone::Plain));
+    if model.keeper_skew().is_some() {
+        let text = format!("   ▲ this keeper is {}", model.version);
+        versions.push_span(word(text, Tone::Warn));
+    }
     let mut lines = vec![
         Line::from(state),
         fact("address", safe(&model.address, Tone::Plain)),
-        fact("latency", Span::raw(latency)),
+        fact("latency", Span::raw(measured)),
         Line::from(vec![
             word(format!("{:<10}", "link"), Tone::Quiet),
             Span::raw(format!(
@@ -74,7 +79,7 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
                 model.queen.connections, model.queen.failures
             )),
         ]),
-        fact("version", safe(version.map_or(UNKNOWN, String::as_str), Tone::Plain)),
+        versions,
         fact("features", safe(&features, Tone::Plain)),
     ];
     if let Some(build) = build {
@@ -87,6 +92,14 @@ fn facts<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             queen.queued, queen.heartbeats_ignored
         );
         lines.push(fact("work", Span::raw(text)));
+        let text = queen.time_to_first_token.map_or_else(
+            || UNKNOWN.to_owned(),
+            |it| {
+                let (p50, p95) = (latency(Some(it.p50_ms)), latency(Some(it.p95_ms)));
+                format!("p50 {p50}, p95 {p95} over the newest {}", it.requests)
+            },
+        );
+        lines.push(fact("ttft", Span::raw(text)));
     }
     let config = model.queen.config.as_deref().unwrap_or(UNKNOWN);
     lines.push(fact("config", safe(config, Tone::Plain)));

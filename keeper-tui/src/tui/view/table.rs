@@ -1,9 +1,14 @@
 //! A table that makes only the rows that are seen, and drops columns rather
 //! than refusing a narrow window.
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, text::Line};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Modifier,
+    text::{Line, Span},
+};
 
-use super::widgets::{cut_line, safe};
+use super::widgets::{cut_line, safe, shorten};
 use crate::tui::{state::selection::Selection, theme::Tone};
 
 /// One column.
@@ -66,6 +71,36 @@ fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16)> {
         .collect()
 }
 
+/// A table without a selection, as lines of at most `width`: the heading, then
+/// a line for each row.
+pub(crate) fn lines_of<R>(
+    columns: &[Column],
+    width: u16,
+    rows: impl Iterator<Item = R>,
+    cell: impl Fn(&R, usize) -> Line<'static>,
+) -> Vec<Line<'static>> {
+    let slots = fit(columns, width);
+    let line = |cell: &dyn Fn(usize) -> Line<'static>| {
+        let mut spans = Vec::new();
+        for (place, &(column, width)) in slots.iter().enumerate() {
+            let content = shorten(cell(column), usize::from(width));
+            let room = " ".repeat(usize::from(width).saturating_sub(content.width()));
+            let right = columns.get(column).is_some_and(|it| it.right);
+            if place > 0 {
+                spans.push(Span::raw(" ".repeat(usize::from(GAP))));
+            }
+            match right {
+                true => spans.extend(std::iter::once(Span::raw(room)).chain(content.spans)),
+                false => spans.extend(content.spans.into_iter().chain([Span::raw(room)])),
+            }
+        }
+        Line::from(spans)
+    };
+    let title = |column: usize| columns.get(column).map_or("", |it| it.title);
+    let heading = line(&|column| Line::from(Span::styled(title(column), Tone::Quiet.style())));
+    std::iter::once(heading).chain(rows.map(|row| line(&|column| cell(&row, column)))).collect()
+}
+
 /// What a table shows.
 pub(crate) struct Table<'a, K> {
     /// Its columns.
@@ -116,6 +151,7 @@ impl<K: Ord + Clone> Table<'_, K> {
         self.selection.offset.set(offset);
 
         let seen = rows.enumerate().skip(offset).take(height);
+        self.selection.note_seen(seen.clone().map(|(_, (id, _))| id));
         for (y, (index, (id, row))) in (area.y + 1..).zip(seen) {
             let mut x = area.x + GUTTER;
             for &(column, width) in &slots {
@@ -173,5 +209,16 @@ mod tests {
         assert_eq!(kept(9), [0]);
         assert_eq!(fit(&columns, 3), [(0, 3)]);
         assert_eq!(fit(&columns, 40).first(), Some(&(0, 25)), "what is left over goes to it");
+    }
+
+    #[test]
+    fn lines_without_a_table_stand_below_their_headings() {
+        let columns = [growing("NAME", 8, 0), figures("SEEN", 5, 1)];
+        let rows = [("a long name", "12s"), ("b", "4m")];
+        let lines = lines_of(&columns, 17, rows.iter(), |row, column| {
+            Line::from(if column == 0 { row.0 } else { row.1 })
+        });
+        let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["NAME         SEEN", "a long na…    12s", "b              4m"]);
     }
 }

@@ -9,7 +9,7 @@ use crate::tui::{
     theme::{Palette, Theme},
 };
 
-use super::gallery::{frame, text, text_and_style};
+use super::gallery::{frame, shown, text_and_style};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 45);
@@ -63,7 +63,7 @@ fn nothing_the_fleet_says_reaches_the_terminal_as_a_command() {
     stage.stream("job-00007f3c", &["\u{1b}[2J\u{1b}]52;c;eA==\u{07}", "\u{202e}evil\r\u{9b}31m"]);
     for keys in ["", "1", "2", "3"] {
         stage.type_keys(keys);
-        let text = text(&frame(&stage));
+        let text = shown(&stage);
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         assert!(!text.contains('\u{202e}'));
     }

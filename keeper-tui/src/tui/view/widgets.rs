@@ -106,7 +106,7 @@ impl<'a> Panel<'a> {
 const TITLE_MIN: usize = 12;
 
 /// What does not fit ends in `…`.
-fn shorten(line: Line<'_>, width: usize) -> Line<'_> {
+pub(crate) fn shorten(line: Line<'_>, width: usize) -> Line<'_> {
     if line.width() <= width {
         return line;
     }
@@ -246,6 +246,20 @@ pub(crate) fn figure(value: Option<f64>, unit: &str) -> String {
     value
         .filter(|it| it.is_finite())
         .map_or_else(|| UNKNOWN.to_owned(), |value| format!("{value:.0}{unit}"))
+}
+
+/// A short time: `180ms`, `12.3s`.
+pub(crate) fn latency(milliseconds: Option<f64>) -> String {
+    match milliseconds.filter(|it| it.is_finite()) {
+        None => UNKNOWN.to_owned(),
+        Some(ms) if ms < 9_999.5 => format!("{ms:.0}ms"),
+        Some(ms) => format!("{:.1}s", ms / 1000.0),
+    }
+}
+
+/// A part of a whole: `71%`.
+pub(crate) fn share(part: Option<f64>) -> String {
+    figure(part.map(|part| part * 100.0), "%")
 }
 
 /// Tokens per second.

@@ -13,8 +13,10 @@ use ratatui::{
 use super::{
     context::Ctx,
     is_wide, lines, plain_list, split_bottom, split_left, split_top,
-    table::{Column, Table, figures, growing, words},
-    widgets::{Panel, UNKNOWN, bytes, cut_line, rate, safe, short_model, word, worker_sign},
+    table::{Column, Table, figures, growing, lines_of, words},
+    widgets::{
+        Panel, UNKNOWN, bytes, cut_line, latency, rate, safe, share, short_model, word, worker_sign,
+    },
     with_detail,
 };
 use crate::tui::{
@@ -23,24 +25,41 @@ use crate::tui::{
     update::lists::title,
 };
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 12] = [
     words("WORKER", 13, 0),
     growing("MODEL", 12, 2),
-    words("HIVE", 10, 4),
-    words("DEVICE", 6, 5),
+    words("HIVE", 10, 5),
+    words("DEVICE", 6, 8),
     words("STATE", 11, 1),
-    figures("SLOTS", 5, 3),
-    figures("TOK/S", 6, 6),
-    figures("MEMORY", 6, 7),
-    figures("CTX", 6, 9),
-    figures("UP", 6, 8),
+    figures("SLOTS", 7, 3),
+    figures("TOK/S", 6, 4),
+    figures("TTFT", 6, 6),
+    figures("KV", 4, 7),
+    figures("MEMORY", 6, 9),
+    figures("CTX", 6, 11),
+    figures("UP", 6, 10),
 ];
 
+/// Columns of the workers of one machine, beside what else it is.
+const BRIEF: [Column; 6] = [
+    words("WORKER", 13, 0),
+    growing("MODEL", 9, 2),
+    words("SLOTS", 11, 1),
+    figures("TOK/S", 6, 3),
+    figures("TTFT", 6, 4),
+    figures("KV", 4, 5),
+];
+
+/// Busy and all, and how many were asked for where it has others.
 fn slots(worker: &WorkerRecord) -> String {
     let known = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
-    match (worker.slots_busy, worker.slots_total) {
-        (None, None) => UNKNOWN.to_owned(),
-        (busy, total) => format!("{}/{}", known(busy), known(total)),
+    let desired = worker
+        .slots_desired
+        .filter(|desired| worker.slots_total.is_some_and(|total| total != *desired));
+    match (worker.slots_busy, worker.slots_total, desired) {
+        (None, None, _) => UNKNOWN.to_owned(),
+        (busy, total, None) => format!("{}/{}", known(busy), known(total)),
+        (busy, total, Some(desired)) => format!("{}/{}/{desired}", known(busy), known(total)),
     }
 }
 
@@ -148,8 +167,10 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                 4 => Line::from(word(state(worker), tone)),
                 5 => Line::from(slots(worker)),
                 6 => Line::from(rate(worker.tokens_per_second)),
-                7 => Line::from(bytes(worker.memory_bytes)),
-                8 => Line::from(
+                7 => Line::from(latency(worker.time_to_first_token_ms)),
+                8 => Line::from(share(worker.kv_cache_share())),
+                9 => Line::from(bytes(worker.memory_bytes)),
+                10 => Line::from(
                     worker.context_length.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string()),
                 ),
                 _ => Line::from(up(ctx, worker)),
@@ -201,15 +222,26 @@ fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
             Span::raw(bytes(worker.memory_bytes)),
             label("   context "),
             Span::raw(number(worker.context_length)),
-            label("   tok/s "),
+        ]),
+        Line::from(vec![
+            label("pace     "),
             Span::raw(rate(worker.tokens_per_second)),
+            label(" tok/s   ttft "),
+            Span::raw(latency(worker.time_to_first_token_ms)),
+            label("   kv "),
+            Span::raw(kv_cache(worker)),
         ]),
     ];
+    let version = worker.version.as_deref().unwrap_or(UNKNOWN);
+    let is_other = ctx.model.worker_skew(worker).is_some();
     let mut lives = vec![
         label("restarts "),
         Span::raw(number(worker.restarts)),
         label("   last heard of "),
         Span::raw(worker.last_heartbeat_at.map_or_else(|| UNKNOWN.to_owned(), |at| ctx.clock(at))),
+        label("   version "),
+        safe(version, if is_other { Tone::Warn } else { Tone::Plain }),
+        word(if is_other { " ▲ not the queen's" } else { "" }, Tone::Warn),
     ];
     if let Some(at) = worker.retry_at {
         lives.push(word(format!("   started again at {}", ctx.clock(at)), Tone::Warn));
@@ -235,15 +267,33 @@ fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
     lines
 }
 
-/// A worker in the detail of its machine.
-pub(super) fn brief<'a>(model: &Model, worker: &WorkerRecord) -> Line<'a> {
-    let (sign, tone) = sign(model, worker);
-    Line::from(vec![
-        word(format!("{sign} {:<12} ", worker.id), tone),
-        Span::raw(format!("{:<10} {:<6} ", state(worker), slots(worker))),
-        Span::raw(format!("{:>6} tok/s  ", rate(worker.tokens_per_second))),
-        safe(short_model(&worker.model), Tone::Plain),
-    ])
+/// `6% of 32768 tokens`
+fn kv_cache(worker: &WorkerRecord) -> String {
+    match (worker.kv_cache_share(), worker.kv_cache_capacity_tokens) {
+        (Some(part), Some(capacity)) => format!("{} of {capacity} tokens", share(Some(part))),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// The workers of a machine in its detail.
+pub(super) fn brief<'a>(
+    model: &Model,
+    workers: impl Iterator<Item = &'a WorkerRecord>,
+    width: u16,
+) -> Vec<Line<'static>> {
+    lines_of(&BRIEF, width, workers, |worker, column| {
+        let (sign, tone) = sign(model, worker);
+        match column {
+            0 => Line::from(word(format!("{sign} {}", worker.id), tone)),
+            1 => Line::from(safe(short_model(&worker.model), Tone::Plain)),
+            // One that serves says so by its slots.
+            2 if worker.state.is_serving() => Line::from(slots(worker)),
+            2 => Line::from(word(state(worker), tone)),
+            3 => Line::from(rate(worker.tokens_per_second)),
+            4 => Line::from(latency(worker.time_to_first_token_ms)),
+            _ => Line::from(share(worker.kv_cache_share())),
+        }
+    })
 }
 
 /// The view without frames.

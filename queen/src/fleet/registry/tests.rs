@@ -19,10 +19,15 @@ fn worker(id: &str, state: WorkerState, incarnation: u64) -> WorkerRecord {
         progress: None,
         slots_total: Some(1),
         slots_busy: Some(0),
+        slots_desired: None,
         threads: Some(1),
         context_length: None,
         memory_bytes: None,
         tokens_per_second: None,
+        time_to_first_token_ms: None,
+        kv_cache_tokens: None,
+        kv_cache_capacity_tokens: None,
+        version: None,
         last_heartbeat_at: None,
         last_exit: None,
         restarts: None,
@@ -149,6 +154,34 @@ fn a_heartbeat_that_comes_twice_or_late_changes_nothing() {
     assert_eq!(story.registry.heartbeats_ignored(), 2);
     story.beats(&heartbeat("wk-1", 1, 3, 0)).unwrap();
     assert_eq!(story.busy("wk-1"), Some(0));
+}
+
+#[test]
+fn what_a_worker_measures_is_kept_as_it_was_last_told_by_it_or_else_by_its_hive() {
+    let mut story = Story::new();
+    let seen = WorkerRecord {
+        slots_desired: Some(4),
+        kv_cache_tokens: Some(10),
+        kv_cache_capacity_tokens: Some(256),
+        version: Some("0.2.0".to_owned()),
+        ..worker("wk-1", WorkerState::Ready, 1)
+    };
+    story.says_workers(vec![seen]);
+    let mut beat = heartbeat("wk-1", 1, 1, 1);
+    beat.details.time_to_first_token_ms = Some(180.5);
+    beat.details.kv_cache_tokens = Some(12);
+    story.beats(&beat).unwrap();
+    let record = || story.registry.worker(&"wk-1".parse().unwrap()).unwrap();
+    assert_eq!(record().time_to_first_token_ms, Some(180.5));
+    assert_eq!(
+        (record().kv_cache_tokens, record().kv_cache_capacity_tokens),
+        (Some(12), Some(256))
+    );
+    assert_eq!((record().slots_desired, record().version.as_deref()), (Some(4), Some("0.2.0")));
+    story.now += Duration::from_secs(90);
+    assert!(story.serving().is_empty());
+    let record = story.registry.worker(&"wk-1".parse().unwrap()).unwrap();
+    assert_eq!(record.kv_cache_tokens, Some(12), "old, and not unknown");
 }
 
 #[test]

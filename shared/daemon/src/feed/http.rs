@@ -20,6 +20,7 @@ use protocol::{
 use super::{
     Feed, Filter, Tokens,
     cursor::{Cursor, Found},
+    pace::Pace,
 };
 use crate::{
     Refusal,
@@ -70,6 +71,7 @@ async fn events(
         shutdown: routes.shutdown,
         filter,
         dialect: Dialect::of(&headers),
+        pace: Pace::default(),
         opened: false,
     };
     Ok(sse::response(reader))
@@ -129,6 +131,7 @@ struct Reader {
     shutdown: Shutdown,
     filter: Filter,
     dialect: Dialect,
+    pace: Pace,
     opened: bool,
     _held: Held,
 }
@@ -141,8 +144,16 @@ impl sse::Reader for Reader {
             chunk.push_str(self.dialect.opening());
         }
         loop {
+            tokio::select! {
+                () = self.shutdown.asked() => return None,
+                () = self.pace.ready() => {}
+            }
             self.read_into(&mut chunk);
             if !chunk.is_empty() {
+                // What a reader is behind by goes out as fast as it is taken.
+                if chunk.len() < sse::CHUNK_BYTES_MAX {
+                    self.pace.sent();
+                }
                 return Some(chunk);
             }
             let waited = tokio::select! {

@@ -165,3 +165,39 @@ async fn tokens_and_narration_come_only_when_asked_for() {
     assert_eq!(curious.next().await.0, "hive");
     assert_eq!(quiet.next().await.0, "hive");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_all_the_time_goes_out_in_larger_chunks() {
+    let feed = Feed::new();
+    let mut client = Client::ask(&feed, "", None).await;
+    let began = tokio::time::Instant::now();
+    let said = tokio::spawn(async move {
+        for number in 0..1_000 {
+            feed.publish(hive(&format!("h{number}"), HiveState::Ready));
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let mut chunks = 0;
+    while !client.text.contains("h999") {
+        let chunk = client.body.next().await.unwrap().unwrap();
+        client.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        chunks += 1;
+    }
+    said.await.unwrap();
+    // Five seconds, on a clock that goes by itself.
+    assert_eq!(began.elapsed().as_secs(), 5);
+    assert!((100..200).contains(&chunks), "{chunks} chunks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_now_and_then_is_not_held_back() {
+    let feed = Feed::new();
+    let mut client = Client::ask(&feed, "", None).await;
+    client.next().await;
+    let began = tokio::time::Instant::now();
+    for id in ["a", "b", "c", "d"] {
+        feed.publish(hive(id, HiveState::Ready));
+        client.next().await;
+    }
+    assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+}

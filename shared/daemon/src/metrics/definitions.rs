@@ -72,6 +72,9 @@ definitions! {
     DEVICE_POWER: Gauge, "rbee_device_power_watts",
         "What a device draws; NaN when it does not say.";
     TOKENS_GENERATED: Counter, "rbee_tokens_generated_total", "Tokens that the model has made.";
+    KV_CACHE_TOKENS: Gauge, "rbee_kv_cache_tokens", "Tokens that the KV cache holds.";
+    KV_CACHE_CAPACITY: Gauge, "rbee_kv_cache_capacity_tokens",
+        "Tokens that the KV cache can hold: a whole context in every slot.";
     FIRST_TOKEN: Histogram(FIRST_TOKEN_SECONDS), "rbee_time_to_first_token_seconds",
         "From the arrival of a request to its first token.";
 }

@@ -82,7 +82,7 @@ fn the_states_of_the_connection() {
     let states: [(&str, fn(&mut Stage)); 7] = [
         ("connecting", |_| {}),
         ("not reached", |stage| stage.disconnect()),
-        ("live", |stage| stage.connect(busy_fleet())),
+        ("live", |stage| drop(stage.connect(busy_fleet()))),
         ("DISCONNECTED", |stage| {
             stage.connect(busy_fleet());
             stage.disconnect();

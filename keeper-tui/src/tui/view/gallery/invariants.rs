@@ -146,19 +146,22 @@ fn says_its_states(stage: &Stage, rows: &[Vec<&Cell>]) -> Result<(), String> {
     let fleet = &stage.model.fleet;
     let mut named: Vec<(&str, Vec<&str>)> = Vec::new();
     for hive in fleet.hives.values() {
-        let mut words = vec![hive.state.as_str(), "does not answer"];
+        // Whole sentences say what is wrong in words of their own.
+        let mut words = vec![hive.state.as_str(), "does not answer", "the queen"];
         if hive.state == HiveState::Ready {
             words.extend(["busy", "loading"]);
         }
         named.push((hive.id.as_str(), words));
     }
     for worker in fleet.workers.values() {
-        let word = match worker.state {
-            WorkerState::Loading => "load",
-            WorkerState::BackingOff => "backing off",
-            state => state.as_str(),
+        let words = match worker.state {
+            WorkerState::Loading => vec!["load"],
+            WorkerState::BackingOff => vec!["backing off"],
+            // Beside its machine, one that serves says so by its slots.
+            state if state.is_serving() => vec![state.as_str(), "2/4"],
+            state => vec![state.as_str()],
         };
-        named.push((worker.id.as_str(), vec![word]));
+        named.push((worker.id.as_str(), words));
     }
     for job in fleet.jobs.values() {
         named.push((job.id.short(), vec![job.state.as_str()]));

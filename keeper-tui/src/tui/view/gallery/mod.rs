@@ -11,13 +11,17 @@
 
 mod contrast;
 mod invariants;
+mod machines;
 mod picture;
 mod states;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-pub(super) use self::picture::{frame, looks, text, text_and_style};
-use self::states::{STATES, State, View};
+pub(super) use self::picture::{frame, shown, text_and_style};
+use self::{
+    picture::{looks, text},
+    states::{STATES, State, View},
+};
 use crate::tui::theme::{Palette, Theme};
 
 /// Below the least, the least, the usual one, and where there is room.

@@ -73,6 +73,11 @@ pub(in crate::tui::view) fn text(buffer: &Buffer) -> String {
     rows.iter().map(|row| words(row)).collect::<Vec<_>>().join("\n")
 }
 
+/// What somebody reads.
+pub(in crate::tui::view) fn shown(stage: &Stage) -> String {
+    text(&frame(stage))
+}
+
 /// The text, and below each row how it looks.
 pub(in crate::tui::view) fn text_and_style(buffer: &Buffer) -> String {
     let mut shown = Vec::new();

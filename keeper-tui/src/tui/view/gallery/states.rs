@@ -10,6 +10,7 @@ use protocol::{
 };
 use serde_json::json;
 
+use super::machines;
 use crate::tui::{
     fixture::{Stage, at, busy_fleet, empty_fleet, hive, id, job, stranger, worker},
     message::{FeedNews, JobNews, Message},
@@ -43,7 +44,8 @@ pub(super) const VIEWS: &[View] = &[
 
 /// Those that are there without anything to show in them.
 const WITHOUT_A_FLEET: &[View] = &[
-    ("fleet", "1"),
+    // Where one is already; there 1 starts something.
+    ("fleet", ""),
     ("workers", "2"),
     ("devices", "3"),
     ("models", "4"),
@@ -103,6 +105,29 @@ pub(super) const STATES: &[State] = &[
     state("empty", WITHOUT_A_FLEET, empty, |stage| {
         stage.send(Message::Models(Ok((Vec::new(), Vec::new()))));
     }),
+    // Before there is a machine, and with a strange one.
+    state("first_run", START, machines::first_run, nothing),
+    state("first_run_without_hosts", START, machines::first_run_without_hosts, nothing),
+    state("first_run_with_many_hosts", START, machines::first_run_with_many_hosts, nothing),
+    state(
+        "adding_a_machine",
+        &[
+            ("which", "2"),
+            ("by_name", "2gpu-2"),
+            ("unknown_name", "2local"),
+            ("question", "2gpu-2\n"),
+            ("by_url", "3"),
+        ],
+        machines::first_run,
+        nothing,
+    ),
+    state("unknown_host_key", &[("question", "Aada@gpu-9\n")], machines::unknown_key, nothing),
+    state(
+        "other_versions",
+        &[("fleet", "1"), ("hive", "1\n"), ("worker", "2\n"), ("queen", "8")],
+        machines::other_versions,
+        nothing,
+    ),
     // Before the queen has said anything.
     state("first_contact", START, nothing, nothing),
     state("unreached_refused", START, nothing, |stage| {

@@ -7,18 +7,20 @@ use protocol::fleet::BuildInfo;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{
-    Cx,
-    args::RebuildArgs,
-    exit::{Exit, Failure, Outcome},
-    output::{Block, Report},
-    queen,
-    table::{Cell, Table},
+use super::process;
+use crate::{
+    cli::{
+        Cx,
+        args::RebuildArgs,
+        exit::{Exit, Failure, Outcome},
+        output::{Block, Report},
+        table::{Cell, Table},
+    },
+    local::{self, QUEEN_PROGRAM},
 };
-use crate::local::{self, QUEEN_PROGRAM};
 
 /// The feature that makes the hive of her machine a part of the queen.
-pub const LOCAL_HIVE: &str = "local-hive";
+pub(in crate::cli) const LOCAL_HIVE: &str = "local-hive";
 /// Where this program was built, if that is still there.
 const BUILT_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// A program that only has to say what it is does so at once.
@@ -26,7 +28,7 @@ const SAYS_WITHIN: Duration = Duration::from_secs(5);
 const RESTART: &str = "rbee-keeper queen stop, then rbee-keeper queen start";
 
 /// `queen info`
-pub async fn info(cx: &mut Cx) -> Outcome<Report> {
+pub(super) async fn info(cx: &mut Cx) -> Outcome<Report> {
     let (address, daemon) = cx.daemon()?;
     let running = match daemon.build_info().await {
         Ok(running) => Some(running),
@@ -109,8 +111,8 @@ fn features(features: &[String]) -> String {
 }
 
 /// `queen rebuild`
-pub async fn rebuild(cx: &mut Cx, args: RebuildArgs) -> Outcome<Report> {
-    queen::only_here(cx)?;
+pub(super) async fn rebuild(cx: &mut Cx, args: RebuildArgs) -> Outcome<Report> {
+    process::only_here(cx)?;
     let exe = env::current_exe().map_err(|error| Failure::local("own_program", &error))?;
     let folder = exe.parent().map(PathBuf::from).unwrap_or_default();
     let build = Build {
@@ -132,8 +134,8 @@ pub async fn rebuild(cx: &mut Cx, args: RebuildArgs) -> Outcome<Report> {
 
     let former = local::running_record(&cx.paths)?.map(|record| record.pid);
     if args.restart && former.is_some() {
-        queen::stop(cx, false).await?;
-        queen::start(cx).await?;
+        process::stop(cx, false).await?;
+        process::start(cx).await?;
     }
     let with = if args.with_local_hive { "with" } else { "without" };
     let mut blocks = vec![Block::Line(format!("built {} {with} {LOCAL_HIVE}", place.display()))];

@@ -32,6 +32,8 @@ mod main_job;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod protocol_forms;
 #[cfg(test)]
 mod queue;
@@ -41,5 +43,7 @@ mod readers;
 mod ssh;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

@@ -16,7 +16,7 @@ fn without_a_queen() -> anyhow::Result<Cluster> {
 async fn any_size_is_drawn_down_to_one_cell_and_back() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.resize(1, 1)?;
     terminal.until_it_shows("●").await?;
     // It hears keys there as well.
@@ -25,8 +25,6 @@ async fn any_size_is_drawn_down_to_one_cell_and_back() -> anyhow::Result<()> {
     terminal.until_it_shows("[8 queen]").await?;
     terminal.resize(160, 45)?;
     terminal.until_it_shows("ms for a question").await?;
-    terminal.press("1")?;
-    terminal.until_it_shows("localhost").await?;
     assert_eq!(terminal.quit().await?, 0);
     cluster.close()
 }
@@ -39,7 +37,7 @@ async fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again() -> anyho
     let keeper = cluster.command("rbee-keeper");
     terminal.press(&format!("{}\n", keeper.get_program().display()))?;
     terminal.until_it_is_taken().await?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     let during = terminal.modes()?;
     assert_ne!(during.stty, before.stty);
     assert!(during.hides_cursor && during.marks_pastes);
@@ -53,7 +51,7 @@ async fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again() -> anyho
         terminal.until_it_shows("heard 42").await?;
         terminal.press("fg\n")?;
         terminal.until_it_is(&during).await?;
-        terminal.until_it_shows("localhost").await?;
+        terminal.until_it_shows("● live").await?;
         terminal.until_it_shows("q quit").await?;
     }
     terminal.press("q")?;
@@ -73,7 +71,7 @@ async fn a_signal_that_ends_it_leaves_the_terminal_as_it_was() -> anyhow::Result
         let keeper = cluster.command("rbee-keeper");
         terminal.press(&format!("exec {}\n", keeper.get_program().display()))?;
         terminal.until_it_is_taken().await?;
-        terminal.until_it_shows("localhost").await?;
+        terminal.until_it_shows("● live").await?;
         cluster.signal(terminal.pid()?, signal)?;
         terminal.exit_code().await?;
         terminal.until_it_is(&before).await?;
@@ -125,10 +123,10 @@ async fn keys_are_heard_while_the_terminal_takes_nothing() -> anyhow::Result<()>
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("one"))?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.take_nothing(true)?;
     let before = terminal.text();
-    terminal.press(&format!("2345781:worker spawn --model {}\r", script.model()))?;
+    terminal.press(&format!("234578:worker spawn --model {}\r", script.model()))?;
     wait_for("the worker that was asked for", async || {
         let workers = cluster.worker_pids();
         Ok(Seen::when(workers.len() == 1, workers))
@@ -142,7 +140,7 @@ async fn keys_are_heard_while_the_terminal_takes_nothing() -> anyhow::Result<()>
 
     // It leaves although its last frame is on the way.
     terminal.take_nothing(true)?;
-    terminal.press("1")?;
+    terminal.press("3")?;
     terminal.press("\u{3}")?;
     terminal.take_nothing(false)?;
     assert_eq!(terminal.exit_code().await?, 0);

@@ -4,7 +4,9 @@
 //!            a slot is free                        slot given back
 //! submit ───────────────────────▶ granted ───────────────────────▶ (next)
 //!    │ all busy, room in the queue                        ▲
-//!    ├──────────────▶ waiting (place 2 of 5) ─────────────┘
+//!    ├──────────────▶ waiting (place 2 of 5) ─────────────┤
+//!    │ nobody serves yet                │                 │
+//!    ├──────────────▶ waiting (for a worker that starts) ─┘
 //!    │ queue full                       │ nobody left who could
 //!    └──▶ refused: queue_full           └──▶ refused: no_worker
 //! ```
@@ -36,9 +38,18 @@ type Ticket = u64;
 /// What a ticket's holder sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    Waiting(Place),
+    Waiting(Wait),
     Granted(WorkerId),
     Refused(ApiError),
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// Every slot that fits is taken.
+    Slot(Place),
+    /// Nobody who fits serves yet; this worker is on its way to it.
+    Worker(WorkerId),
 }
 
 /// A place in the queue for one model.
@@ -53,7 +64,7 @@ pub struct Place {
 #[derive(Debug)]
 struct Waiting {
     want: Want,
-    told: Option<Place>,
+    told: Option<Wait>,
 }
 
 /// A worker as the scheduler sees it.
@@ -134,7 +145,7 @@ impl Scheduler {
     }
 
     /// Grants what can be granted, refuses what can no longer be, and tells
-    /// the rest their place if it changed.
+    /// the rest what they wait for if that changed.
     fn settle(&mut self, fleet: &[Candidate]) -> Vec<(Ticket, Standing)> {
         let mut effects = Vec::new();
         let mut left = BTreeMap::new();
@@ -149,11 +160,11 @@ impl Scheduler {
             }
         }
         self.waiting = left;
-        effects.extend(self.changed_places());
+        effects.extend(self.changed_waits(fleet));
         effects
     }
 
-    fn changed_places(&mut self) -> Vec<(Ticket, Standing)> {
+    fn changed_waits(&mut self, fleet: &[Candidate]) -> Vec<(Ticket, Standing)> {
         let mut of = HashMap::new();
         for waiting in self.waiting.values() {
             *of.entry(waiting.want.model.clone()).or_insert(0) += 1;
@@ -163,10 +174,13 @@ impl Scheduler {
         for (ticket, waiting) in &mut self.waiting {
             let passed = passed.entry(waiting.want.model.clone()).or_default();
             *passed += 1;
-            let place = Place { place: *passed, of: of[&waiting.want.model] };
-            if waiting.told != Some(place) {
-                waiting.told = Some(place);
-                effects.push((*ticket, Standing::Waiting(place)));
+            let wait = match placement::coming(&waiting.want, fleet) {
+                Some(worker) => Wait::Worker(worker),
+                None => Wait::Slot(Place { place: *passed, of: of[&waiting.want.model] }),
+            };
+            if waiting.told.as_ref() != Some(&wait) {
+                waiting.told = Some(wait.clone());
+                effects.push((*ticket, Standing::Waiting(wait)));
             }
         }
         effects
@@ -298,8 +312,8 @@ impl Shared {
 
 /// How a claim stands.
 pub enum Turn {
-    /// It waits, at this place.
-    Waits(Place),
+    /// It waits for this.
+    Waits(Wait),
     /// It has its slot.
     Has(Slot),
 }
@@ -308,21 +322,21 @@ pub enum Turn {
 pub struct Claim {
     ticket: Ticket,
     standing: watch::Receiver<Option<Standing>>,
-    told: Option<Place>,
+    told: Option<Wait>,
     taken: bool,
     shared: Arc<Shared>,
 }
 
 impl Claim {
-    /// The slot, or the next place in the queue, or the refusal.
+    /// The slot, or what is waited for now, or the refusal.
     pub async fn next(&mut self) -> Result<Turn, ApiError> {
         loop {
             // Cloned out, because the guard must not live across an await.
             let now = self.standing.borrow_and_update().clone();
             match now {
-                Some(Standing::Waiting(place)) if self.told != Some(place) => {
-                    self.told = Some(place);
-                    return Ok(Turn::Waits(place));
+                Some(Standing::Waiting(wait)) if self.told.as_ref() != Some(&wait) => {
+                    self.told = Some(wait.clone());
+                    return Ok(Turn::Waits(wait));
                 }
                 Some(Standing::Granted(worker_id)) => {
                     self.taken = true;

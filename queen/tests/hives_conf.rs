@@ -48,7 +48,7 @@ async fn a_hive_behind_ssh_is_listed_with_the_plain_reason_why_it_is_offline() {
     let job = queen.submit(&operation).await.unwrap().job_id;
     let mut stream = queen.follow(&job, 0);
     while stream.next_item().await.is_some() {}
-    let error = queen.job(&job).await.unwrap().error.unwrap();
+    let error = queen.job(&job).await.unwrap().record.error.unwrap();
     assert!(error.message.contains("no hive is installed there"), "{error}");
     assert_eq!(error.hint.as_deref(), Some("rbee-keeper hive install attic"));
     server.close().await;
@@ -86,7 +86,7 @@ async fn what_a_hive_has_is_written_down_when_it_comes_up() {
     let job = queen.submit(&operation).await.unwrap().job_id;
     let mut stream = queen.follow(&job, 0);
     while stream.next_item().await.is_some() {}
-    assert_eq!(queen.job(&job).await.unwrap().error, None);
+    assert_eq!(queen.job(&job).await.unwrap().record.error, None);
     assert!(file.exists(), "a refresh writes it as well");
     server.close().await;
 }

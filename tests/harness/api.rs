@@ -2,7 +2,10 @@
 //! of our sides agree on is still seen.
 
 use anyhow::Context as _;
-use protocol::{JobId, WorkerId, job::JobRecord};
+use protocol::{
+    JobId, WorkerId,
+    job::{JobDetails, JobRecord},
+};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
@@ -168,11 +171,11 @@ impl Cluster {
 
     /// A job's record.
     pub async fn job(&self, job: &JobId) -> anyhow::Result<JobRecord> {
-        self.job_at(Daemon::Queen, job).await
+        Ok(self.job_at(Daemon::Queen, job).await?.record)
     }
 
-    /// The record of a job on any daemon.
-    pub async fn job_at(&self, daemon: Daemon, job: &JobId) -> anyhow::Result<JobRecord> {
+    /// A job on any daemon, with what was asked of it.
+    pub async fn job_at(&self, daemon: Daemon, job: &JobId) -> anyhow::Result<JobDetails> {
         let answer = self.call(daemon, "GET", &format!("/v1/jobs/{job}"), &[], None).await?;
         serde_json::from_value(answer.body.clone()).with_context(|| format!("{answer:?}"))
     }

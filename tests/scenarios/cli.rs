@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::Stdio};
 
 use harness::{Cluster, Script, Setup};
-use protocol::job::EndMarker;
+use protocol::job::{EndMarker, JobState};
 
 #[tokio::test]
 async fn every_outcome_has_its_exit_code() -> anyhow::Result<()> {
@@ -43,6 +43,36 @@ async fn without_a_queen_a_question_is_answered_with_what_to_do() -> anyhow::Res
     assert_eq!(cluster.keeper(&["queen", "status"]).await?.code, Some(3));
     cluster.keeper(&["queen", "stop"]).await?.succeeded()?;
     assert_eq!(cluster.processes(), [], "looking starts nothing");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn what_failed_is_asked_for_once_more_by_the_id_of_its_job() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("seventeen purple elephants"))?;
+    let infer = ["infer", "how many?", "--model", &script.model(), "-o", "name"];
+    assert_eq!(cluster.keeper(&infer).await?.code, Some(3), "nobody runs it");
+    let list = cluster.keeper(&["job", "list", "--state", "failed", "-o", "name"]).await?;
+    let failed = list.stdout.trim();
+
+    let worker = cluster.spawn_worker(&script, 1).await?;
+    let again = cluster.keeper(&["job", "retry", failed]).await?.succeeded()?;
+    assert_eq!(again.stdout, "seventeen purple elephants\n");
+    let said = again.stderr.split(&format!("{failed} once more, as ")).nth(1);
+    let new = said.and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
+    assert_ne!(new, failed);
+    assert_eq!(cluster.job(&failed.parse()?).await?.state, JobState::Failed, "it stays as it is");
+    assert_eq!(cluster.job(&new.parse()?).await?.state, JobState::Done);
+
+    // What takes something away is not done once more by mistake.
+    cluster.keeper(&["worker", "delete", worker.as_str(), "--yes"]).await?.succeeded()?;
+    let list = cluster.keeper(&["job", "list", "-o", "name"]).await?;
+    let deletion = list.stdout.lines().next().unwrap_or_default().to_owned();
+    let refused = cluster.keeper(&["job", "retry", &deletion]).await?;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--yes"), "{refused:?}");
+    let gone = cluster.keeper(&["job", "retry", &deletion, "--yes"]).await?;
+    assert_eq!(gone.code, Some(3), "{gone:?}");
     cluster.close()
 }
 

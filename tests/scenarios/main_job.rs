@@ -18,6 +18,7 @@ async fn from_nothing_a_prompt_is_answered_and_the_second_starts_nothing() -> an
     for step in ["no queen is running", "starting the hive", "the model is", "is ready after"] {
         assert!(first.stderr.contains(step), "{step:?} is not told in {}", first.stderr);
     }
+    assert!(!first.stderr.contains("no slot is free"), "nobody is ahead: {}", first.stderr);
 
     let pids = (cluster.pid(Daemon::Queen)?, cluster.pid(Daemon::Hive)?, cluster.worker_pids());
     assert_eq!(pids.2.len(), 1);

@@ -146,7 +146,7 @@ pub(crate) async fn follow(daemon: &Daemon, job: &JobId) -> Told {
             let result = events.iter().find_map(|event| event.as_result().cloned());
             Ok(result.unwrap_or_default())
         }
-        _ => Err(daemon.job(job).await.unwrap().error.unwrap_or_else(|| {
+        _ => Err(daemon.job(job).await.unwrap().record.error.unwrap_or_else(|| {
             ApiError::new(protocol::ErrorCode::Other("cancelled".to_owned()), "cancelled")
         })),
     };

@@ -137,7 +137,7 @@ pub enum Command {
     /// A model on a machine's disk: download, look, delete, plan
     #[command(subcommand, arg_required_else_help = true)]
     Model(Model),
-    /// What was asked of the fleet: list, follow, cancel
+    /// What was asked of the fleet: list, follow, cancel, ask once more
     #[command(subcommand, arg_required_else_help = true)]
     Job(Job),
     /// The files that you write: where, whether they are right, the first ones
@@ -252,6 +252,12 @@ pub enum Job {
         #[arg(value_name = "ID", add = names::jobs())]
         id: JobId,
     },
+    /// Ask for the same as a job that is over, as a new job
+    Retry {
+        /// The job
+        #[arg(value_name = "ID", add = names::ended_jobs())]
+        id: JobId,
+    },
     /// Cancel jobs
     Cancel {
         /// The jobs
@@ -271,6 +277,8 @@ pub enum ConfigCommand {
     Check,
     /// Make a config.toml and a hives.conf with comments; what is there stays
     Init,
+    /// The dashboard's keys as they are now, yours in the place of the usual ones
+    Keys,
 }
 
 impl Options {
@@ -307,7 +315,7 @@ impl Command {
             Self::Hive(hive) => matches!(hive, Hive::Status(_) | Hive::List | Hive::Get(_)),
             Self::Worker(worker) => !matches!(worker, Worker::Spawn(_) | Worker::Delete { .. }),
             Self::Model(model) => !matches!(model, Model::Download { .. } | Model::Delete { .. }),
-            Self::Job(job) => !matches!(job, Job::Cancel { .. }),
+            Self::Job(job) => !matches!(job, Job::Cancel { .. } | Job::Retry { .. }),
             Self::Config(config) => !matches!(config, ConfigCommand::Init),
             Self::Status { .. }
             | Self::Wait(_)

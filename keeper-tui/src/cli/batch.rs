@@ -275,7 +275,13 @@ mod tests {
     fn read_only_lets_a_batch_look_and_nothing_else() {
         let whole = whole("rbee-keeper --read-only -");
         assert!(understood("worker list", &whole).is_ok());
-        for line in ["worker spawn --model demo", "queen stop", "infer x", "job cancel job-1"] {
+        for line in [
+            "worker spawn --model demo",
+            "queen stop",
+            "infer x",
+            "job cancel job-1",
+            "job retry job-1",
+        ] {
             assert_eq!(understood(line, &whole).unwrap_err().exit, Exit::NotAllowed, "{line}");
         }
     }

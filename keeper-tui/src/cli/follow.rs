@@ -49,9 +49,22 @@ pub struct Ended {
 /// Asks the queen for `operation` and follows it; `None` when it was not to be
 /// followed.
 pub async fn run(cx: &mut Cx, queen: &Daemon, operation: &Operation) -> Outcome<Option<Ended>> {
+    run_telling(cx, queen, operation, |_| None).await
+}
+
+/// As [`run`]; what `word` makes of the new job is told first.
+pub async fn run_telling(
+    cx: &mut Cx,
+    queen: &Daemon,
+    operation: &Operation,
+    word: impl FnOnce(&JobId) -> Option<String>,
+) -> Outcome<Option<Ended>> {
     // Before the job exists, so that a Ctrl-C in between cancels it.
     let attention = cx.interrupts.attend();
     let job = queen.submit(operation).await?.job_id;
+    if let Some(word) = word(&job) {
+        cx.out.say(&word)?;
+    }
     if cx.options.detach {
         let document = json!({ "job_id": job });
         let names = vec![job.to_string()];
@@ -273,7 +286,7 @@ impl Follower<'_> {
 /// the hint.
 pub async fn why_failed(queen: &Daemon, job: &JobId, line: String) -> Failure {
     match queen.with_deadline(None).job(job).await {
-        Ok(record) => record.error.map(Failure::from),
+        Ok(job) => job.record.error.map(Failure::from),
         Err(_) => None,
     }
     .unwrap_or_else(|| Failure::new(Exit::Failed, "job_failed", line))

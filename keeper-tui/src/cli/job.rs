@@ -1,15 +1,17 @@
 //! `job …`: what was asked of the fleet.
 
 use client::{Daemon, JobItem};
-use protocol::{JobId, Timestamp, job::JobRecord};
+use protocol::{JobId, Timestamp, job::JobRecord, operation::is_destructive};
 use serde_json::{Value, json};
 
 use super::{
     Cx, Wanted,
     args::Job,
     exit::{Exit, Failure, Outcome},
-    follow, infer,
+    follow::{self, Ended},
+    infer,
     output::{Block, Format, Report},
+    question::{Answered, Usually},
     render,
     table::{Cell, Table},
 };
@@ -24,6 +26,7 @@ pub async fn job(cx: &mut Cx, command: Job) -> Outcome {
         }
         Job::Logs { id } => logs(cx, &queen, &id).await,
         Job::Attach { id } => attach(cx, &queen, id).await,
+        Job::Retry { id } => retry(cx, &queen, id).await,
         Job::Cancel { ids } => cancel(cx, &queen, &ids).await,
     }
 }
@@ -43,7 +46,7 @@ fn list(cx: &mut Cx, jobs: &[JobRecord]) -> Outcome {
 /// not matter to the exit code: the log was there to be read.
 async fn logs(cx: &mut Cx, queen: &Daemon, id: &JobId) -> Outcome {
     cx.job = Some(id.clone());
-    let record = queen.job(id).await?;
+    let record = queen.job(id).await?.record;
     let mut stream = queen.follow(id, 0);
     let mut events = Vec::new();
     let mut last = 0;
@@ -85,15 +88,44 @@ fn logs_document(record: &JobRecord, events: Vec<Value>, format: Format) -> Valu
 
 async fn attach(cx: &mut Cx, queen: &Daemon, id: JobId) -> Outcome {
     cx.job = Some(id.clone());
-    let operation = queen.job(&id).await?.operation;
+    let operation = queen.job(&id).await?.record.operation;
     let ended = follow::follow(cx, queen, id).await?;
+    finish(cx, &operation, ended)?;
+    // How the thing is that the job looked at is not how the job went.
+    Ok(Exit::Done)
+}
+
+/// Asks for the same as `id` once more. The answer is that of a new job, which
+/// is named before it begins.
+async fn retry(cx: &mut Cx, queen: &Daemon, id: JobId) -> Outcome {
+    let operation = queen.job(&id).await?.again()?;
+    let name = operation.name();
+    if is_destructive(name) {
+        let question = format!("{id} was `{name}`, which takes something away. Do it once more?");
+        match cx.ask(&question, Usually::No).await? {
+            Answered::Yes => {}
+            Answered::No => return Err(Failure::usage("not confirmed").into()),
+            Answered::Nobody => {
+                let message = format!("`{name}` once more needs a confirmation");
+                return Err(Failure::usage(message).with_hint("add --yes").into());
+            }
+        }
+    }
+    let told = |job: &JobId| Some(format!("{id} once more, as {job}"));
+    match follow::run_telling(cx, queen, &operation, told).await? {
+        Some(ended) => finish(cx, name, ended),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// The answer of a job that has ended.
+fn finish(cx: &mut Cx, operation: &str, ended: Ended) -> Outcome {
     if operation == "infer" {
         return infer::finish(cx, ended);
     }
-    let report = render::report(&operation, &ended.answer, Timestamp::now());
+    let report = render::report(operation, &ended.answer, Timestamp::now());
     cx.out.report(Some(&ended.job), &report)?;
-    // How the thing is that the job looked at is not how the job went.
-    Ok(Exit::Done)
+    Ok(report.exit)
 }
 
 async fn cancel(cx: &mut Cx, queen: &Daemon, ids: &[JobId]) -> Outcome {

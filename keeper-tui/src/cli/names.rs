@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, env, time::Duration};
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use config::{BaseUrl, Config, Paths};
-use protocol::fleet::Snapshot;
+use protocol::{fleet::Snapshot, job::JobRecord};
 
 use crate::local;
 
@@ -46,21 +46,22 @@ pub fn devices() -> ArgValueCandidates {
 
 /// The newest jobs.
 pub fn jobs() -> ArgValueCandidates {
-    live(|fleet| {
-        fleet
-            .jobs
-            .iter()
-            .map(|it| (it.id.to_string(), format!("{} {}", it.operation, it.state)))
-            .collect()
-    })
+    live(|fleet| jobs_that(fleet, |_| true))
 }
 
 /// Jobs that have not ended.
 pub fn open_jobs() -> ArgValueCandidates {
-    live(|fleet| {
-        let open = fleet.jobs.iter().filter(|it| !it.state.is_ended());
-        open.map(|it| (it.id.to_string(), format!("{} {}", it.operation, it.state))).collect()
-    })
+    live(|fleet| jobs_that(fleet, |it| !it.state.is_ended()))
+}
+
+/// Jobs that have ended.
+pub fn ended_jobs() -> ArgValueCandidates {
+    live(|fleet| jobs_that(fleet, |it| it.state.is_ended()))
+}
+
+fn jobs_that(fleet: &Snapshot, are: impl Fn(&JobRecord) -> bool) -> Vec<Named> {
+    let jobs = fleet.jobs.iter().filter(|it| are(it));
+    jobs.map(|it| (it.id.to_string(), format!("{} {}", it.operation, it.state))).collect()
 }
 
 /// Models that run, or that jobs were about.

@@ -136,7 +136,7 @@ impl Waiting<'_> {
             Target::Job(id) => match fleet.jobs.get(id) {
                 Some(record) => job(record),
                 // The feed carries only the newest.
-                None => job(&self.queen.job(id).await?),
+                None => job(&self.queen.job(id).await?.record),
             },
             Target::Model(id) => {
                 let record = self.model(id).await?;

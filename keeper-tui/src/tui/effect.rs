@@ -29,6 +29,14 @@ pub(crate) enum Effect {
         /// What she is asked.
         operation: Operation,
     },
+    /// Ask the queen once more for what a job was asked for, as part of an
+    /// action.
+    ActAgain {
+        /// Tells the answer to this from the answer to another.
+        ticket: u64,
+        /// The job that is over.
+        job: JobId,
+    },
     /// Ask the queen to stop.
     StopQueen,
     /// Ask the terminal to put this into the clipboard.
@@ -39,6 +47,8 @@ pub(crate) enum Effect {
     Cancel(JobId),
     /// Read which hosts `~/.ssh/config` names.
     ReadHosts,
+    /// Ask the queen what a job was asked for.
+    ReadRequest(JobId),
     /// Ask every machine for its models.
     ReadModels,
     /// Ask the queen for her build.
@@ -51,6 +61,10 @@ pub(crate) enum Effect {
     LeaveLog,
     /// Show a text in the operator's pager.
     Page(String),
+    /// Open the configuration in the operator's editor.
+    EditConfig,
+    /// Ask the terminal for what the mouse does, or ask it no more.
+    Mouse(bool),
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now instead of when the wait is over.

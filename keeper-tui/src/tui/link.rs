@@ -116,6 +116,13 @@ impl Link {
             Effect::Act { ticket, operation } => self.ask(|queen| async move {
                 Message::Acted { ticket, result: submit(&queen, &operation).await }
             }),
+            Effect::ActAgain { ticket, job } => self.ask(|queen| async move {
+                let result = match read_request(&queen, &job).await {
+                    Ok(operation) => submit(&queen, &operation).await,
+                    Err(cause) => Err(cause),
+                };
+                Message::Acted { ticket, result }
+            }),
             Effect::Cancel(job) => self.ask(|queen| async move {
                 let result = queen.cancel(&job).await.map_err(|error| error.one_line());
                 Message::Cancelled { job, result }
@@ -125,6 +132,9 @@ impl Link {
                 Message::QueenStopping(result)
             }),
             Effect::CopyToFile(text) => self.copy_to_file(text),
+            Effect::ReadRequest(job) => {
+                self.ask(|queen| async move { Message::Request(read_request(&queen, &job).await) })
+            }
             Effect::ReadHosts => self.ask(|_| async { Message::Hosts(read_hosts().await) }),
             Effect::ReadModels => {
                 self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
@@ -145,8 +155,13 @@ impl Link {
             Effect::LeaveLog => self.leave_log(),
             Effect::StartQueen => self.launch(),
             Effect::Retry => self.feed.retry_now(),
-            Effect::Copy(_) | Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {
-            }
+            Effect::Copy(_)
+            | Effect::Page(_)
+            | Effect::EditConfig
+            | Effect::Mouse(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
         }
     }
 
@@ -252,6 +267,12 @@ async fn submit(queen: &Daemon, operation: &Operation) -> Result<JobId, String> 
     created.map(|it| it.job_id).map_err(|error| error.one_line())
 }
 
+/// Only the queen knows what was asked of a job: no feed carries prompts.
+async fn read_request(queen: &Daemon, job: &JobId) -> Result<Operation, String> {
+    let details = queen.job(job).await.map_err(|error| error.one_line())?;
+    details.again().map_err(|error| error.one_line())
+}
+
 /// Asks every machine for its models. The answer is a job's, because only the
 /// machines know.
 async fn read_models(queen: &Daemon) -> Result<(Vec<ModelRecord>, Vec<String>), String> {
@@ -316,7 +337,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::Cancel(job) => {
             Some(Message::Cancelled { job: job.clone(), result: Err(why.to_owned()) })
         }
-        Effect::Act { ticket, .. } => {
+        Effect::Act { ticket, .. } | Effect::ActAgain { ticket, .. } => {
             Some(Message::Acted { ticket: *ticket, result: Err(why.to_owned()) })
         }
         Effect::StopQueen => Some(Message::QueenStopping(Err(why.to_owned()))),
@@ -324,6 +345,7 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         Effect::Follow { .. }
         | Effect::Unfollow(_)
         | Effect::ReadHosts
+        | Effect::ReadRequest(_)
         | Effect::ReadModels
         | Effect::ReadBuild
         | Effect::Measure
@@ -332,6 +354,8 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         | Effect::Copy(_)
         | Effect::CopyToFile(_)
         | Effect::Page(_)
+        | Effect::EditConfig
+        | Effect::Mouse(_)
         | Effect::Retry
         | Effect::Redraw
         | Effect::Suspend

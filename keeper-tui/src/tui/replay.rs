@@ -77,6 +77,7 @@ fn unknown(effect: Effect) -> Option<Message> {
     let no = || WHY_NOT.to_owned();
     match effect {
         Effect::ReadModels => Some(Message::Models(Err(no()))),
+        Effect::ReadRequest(_) => Some(Message::Request(Err(no()))),
         Effect::ReadHosts => Some(Message::Hosts(Err(no()))),
         Effect::ReadBuild => Some(Message::Build(Err(no()))),
         Effect::Measure => Some(Message::Measured(Err(no()))),

@@ -89,8 +89,8 @@ impl RemoteHive {
                 Some(Ok(JobItem::End(EndMarker::Cancelled))) => return Err(Failure::Cancelled),
                 Some(Ok(JobItem::End(EndMarker::Error(line)))) => {
                     // The record has the code and the hint that the line lost.
-                    let record = self.daemon.job(&created.job_id).await.ok();
-                    let error = record.and_then(|record| record.error);
+                    let job = self.daemon.job(&created.job_id).await.ok();
+                    let error = job.and_then(|job| job.record.error);
                     return Err(error
                         .unwrap_or_else(|| ApiError::new(ErrorCode::Internal, line))
                         .into());

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Operations;
-use crate::scheduler::{Place, Slot, Turn, Want};
+use crate::scheduler::{Place, Slot, Turn, Wait, Want};
 
 /// How long a broken connection is tried again before the worker counts as
 /// lost: a little less than a worker keeps a request that nobody reads.
@@ -184,11 +184,9 @@ impl Operations {
         loop {
             match job.unless_cancelled(claim.next()).await?? {
                 Turn::Has(slot) => return Ok(slot),
-                Turn::Waits(Place { place, of }) => {
+                Turn::Waits(wait) => {
                     job.queued().await;
-                    let message = format!("no slot is free: place {place} of {of}");
-                    let event = JobEvent::new("queue", message);
-                    job.emit(event.field("place", place).field("of", of)).await;
+                    job.emit(waits(&wait)).await;
                 }
             }
         }
@@ -241,6 +239,20 @@ impl Operations {
             tracing::warn!("the new worker is not on the hive's feed yet");
         }
         Ok(())
+    }
+}
+
+/// What a request that waits says.
+fn waits(wait: &Wait) -> JobEvent {
+    match wait {
+        Wait::Slot(Place { place, of }) => {
+            let message = format!("no slot is free: place {place} of {of}");
+            JobEvent::new("queue", message).field("place", *place).field("of", *of)
+        }
+        Wait::Worker(id) => {
+            let message = format!("waiting for {id} to report that it is ready");
+            JobEvent::new("queue", message).field("worker_id", id.as_str())
+        }
     }
 }
 

@@ -103,6 +103,17 @@ impl Want {
     }
 }
 
+/// The worker that is waited for as long as nobody who fits serves: the first
+/// by its id of those that are on the way to it.
+pub(super) fn coming(want: &Want, fleet: &[Candidate]) -> Option<WorkerId> {
+    let fitting = fleet.iter().filter(|candidate| want.fits(candidate));
+    if fitting.clone().any(|candidate| candidate.serving) {
+        return None;
+    }
+    let coming = fitting.filter(|candidate| candidate.record.state.is_coming());
+    coming.map(|candidate| candidate.record.id.clone()).min()
+}
+
 /// The least busy worker with a free slot, if there is one. Equally busy ones
 /// are taken in the order of their ids, so that the same fleet always gives
 /// the same answer.

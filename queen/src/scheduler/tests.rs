@@ -54,7 +54,16 @@ fn granted(effects: &[(Ticket, Standing)], ticket: Ticket) -> Option<&str> {
 
 fn place(effects: &[(Ticket, Standing)], ticket: Ticket) -> Option<(usize, usize)> {
     effects.iter().find_map(|effect| match effect {
-        (of, Standing::Waiting(place)) if *of == ticket => Some((place.place, place.of)),
+        (of, Standing::Waiting(Wait::Slot(place))) if *of == ticket => {
+            Some((place.place, place.of))
+        }
+        _ => None,
+    })
+}
+
+fn awaited(effects: &[(Ticket, Standing)], ticket: Ticket) -> Option<&str> {
+    effects.iter().find_map(|effect| match effect {
+        (of, Standing::Waiting(Wait::Worker(id))) if *of == ticket => Some(id.as_str()),
         _ => None,
     })
 }
@@ -126,23 +135,30 @@ fn no_worker_is_an_error_whose_hint_is_the_command_that_makes_one() {
 }
 
 #[test]
-fn a_worker_that_still_loads_is_worth_waiting_for() {
-    let mut scheduler = Scheduler::new(8);
-    let loading = [worker("wk-a", "demo", 1, WorkerState::Loading)];
-    let (ticket, effects) = scheduler.submit(want("demo"), &loading);
-    assert_eq!(place(&effects, ticket), Some((1, 1)));
-    let effects = scheduler.settle(&[ready("wk-a", "demo", 1)]);
-    assert_eq!(granted(&effects, ticket), Some("wk-a"));
+fn a_worker_that_loads_or_is_started_again_is_worth_waiting_for_by_its_name() {
+    for state in [WorkerState::Starting, WorkerState::Loading, WorkerState::BackingOff] {
+        let mut scheduler = Scheduler::new(8);
+        let (ticket, effects) = scheduler.submit(want("demo"), &[worker("wk-a", "demo", 1, state)]);
+        assert_eq!(awaited(&effects, ticket), Some("wk-a"), "{state:?}");
+        let effects = scheduler.settle(&[ready("wk-a", "demo", 1)]);
+        assert_eq!(granted(&effects, ticket), Some("wk-a"), "{state:?}");
+    }
 }
 
 #[test]
-fn a_worker_that_is_started_again_is_worth_waiting_for() {
+fn a_place_in_the_queue_is_told_only_where_every_slot_is_taken() {
     let mut scheduler = Scheduler::new(8);
-    let loading = [worker("wk-a", "demo", 1, WorkerState::BackingOff)];
-    let (ticket, effects) = scheduler.submit(want("demo"), &loading);
-    assert_eq!(place(&effects, ticket), Some((1, 1)));
-    let effects = scheduler.settle(&[ready("wk-a", "demo", 1)]);
-    assert_eq!(granted(&effects, ticket), Some("wk-a"));
+    let loading = [worker("wk-a", "demo", 1, WorkerState::Loading)];
+    let (first, effects) = scheduler.submit(want("demo"), &loading);
+    assert_eq!((awaited(&effects, first), place(&effects, first)), (Some("wk-a"), None));
+    let (second, effects) = scheduler.submit(want("demo"), &loading);
+    assert_eq!((awaited(&effects, second), place(&effects, second)), (Some("wk-a"), None));
+    assert_eq!(scheduler.settle(&loading), [], "nobody is told the same twice");
+
+    let both = [ready("wk-a", "demo", 1), worker("wk-b", "demo", 1, WorkerState::Starting)];
+    let effects = scheduler.settle(&both);
+    assert_eq!(granted(&effects, first), Some("wk-a"));
+    assert_eq!(place(&effects, second), Some((1, 1)));
 }
 
 #[test]

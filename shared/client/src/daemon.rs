@@ -11,7 +11,7 @@ use protocol::{
     JobId, RequestId, WorkerId,
     deadline::Deadline,
     fleet::{BuildInfo, Capabilities, Health, Heartbeat, HeartbeatAnswer, Snapshot},
-    job::{JobCreated, JobList, JobRecord, JobState},
+    job::{JobCreated, JobDetails, JobList, JobRecord, JobState},
     logs::{LogPage, LogQuery},
     operation::Operation,
     routes,
@@ -207,8 +207,8 @@ impl Daemon {
         Ok(list.jobs)
     }
 
-    /// One job.
-    pub async fn job(&self, id: &JobId) -> Result<JobRecord, ClientError> {
+    /// One job, and what was asked of it.
+    pub async fn job(&self, id: &JobId) -> Result<JobDetails, ClientError> {
         self.get(&routes::job(id)).await
     }
 

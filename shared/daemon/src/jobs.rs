@@ -9,7 +9,7 @@
 //!
 //! A handler publishes only through the [`JobHandle`] it was given, so an
 //! event without its job cannot be written down. Every event is committed to
-//! the store before a reader can see it. The end is a compare-and-set in the
+//! the store before a reader can see it, and a result together with the end. The end is a compare-and-set in the
 //! store, so that a cancel that races with completion leaves one end.
 //!
 //! A handler may leave a checkpoint. When the daemon dies, the next life goes
@@ -35,9 +35,10 @@ use protocol::{
     ApiError, ErrorCode, JobId, Timestamp,
     deadline::Deadline,
     fleet::{FeedEvent, Gone},
-    job::{End, JobRecord, JobState},
+    job::{End, JobDetails, JobEvent, JobRecord, JobState},
     operation::Target,
 };
+use serde::Serialize;
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -60,8 +61,9 @@ const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
 /// What a daemon does with an operation.
 pub trait Execute: Send + Sync + 'static {
-    /// A checked operation.
-    type Operation: Send + 'static;
+    /// A checked operation. Its canonical form is kept with the job and shown
+    /// to whoever asks for that one job.
+    type Operation: Serialize + Send + 'static;
 
     /// Reads and checks a body.
     fn parse(&self, body: &[u8]) -> Result<Self::Operation, ApiError>;
@@ -135,9 +137,14 @@ struct Live {
     log: Arc<JobLog>,
     cancel: CancellationToken,
     /// One publisher at a time: numbers are given and committed in order.
-    publishing: Arc<tokio::sync::Mutex<()>>,
+    publishing: Arc<tokio::sync::Mutex<Held>>,
     accepted_at: Instant,
 }
+
+/// A result that was given and is not committed yet. The end nearly always
+/// comes right after it, and both in one commit cost half as much; whatever
+/// else comes takes it along.
+type Held = Option<JobEvent>;
 
 /// What a new job is made from besides its operation.
 #[derive(Debug, Clone, Default)]
@@ -184,7 +191,7 @@ impl Jobs {
         for Unended { record, checkpoint } in self.shared.store.unended().await? {
             if checkpoint.is_none() {
                 let end = End::Error { error: left_behind(self.shared.actor) };
-                self.shared.store.end(ended(record, &end), end).await?;
+                self.shared.store.end(ended(record, &end), end, None).await?;
             }
         }
         Ok(())
@@ -229,7 +236,10 @@ impl Jobs {
         let checkpoint = E::checkpoint(&operation)
             .map(|state| Checkpoint { deadline_at: deadline_at(submission.deadline), state });
         let key = submission.idempotency_key.clone();
-        let known = self.shared.store.create(record.clone(), key, checkpoint).await;
+        let request = serde_json::to_string(&operation).map_err(|error| {
+            ApiError::new(ErrorCode::Internal, format!("`{name}` cannot be kept: {error}"))
+        })?;
+        let known = self.shared.store.create(record.clone(), key, request, checkpoint).await;
         if let Some(known) = self.written(known)? {
             return Ok(known);
         }
@@ -284,6 +294,13 @@ impl Jobs {
     /// A job's record.
     pub async fn get(&self, id: &JobId) -> Result<JobRecord, ApiError> {
         Ok(self.log(id).await?.record())
+    }
+
+    /// A job's record and what was asked of it.
+    pub async fn details(&self, id: &JobId) -> Result<JobDetails, ApiError> {
+        let record = self.get(id).await?;
+        let request = self.shared.store.request(id.clone()).await.map_err(unreadable)?;
+        Ok(JobDetails { record, request })
     }
 
     /// The newest jobs, newest first.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ApiError, HiveId, JobId, ModelRef, WorkerId};
+use crate::{ApiError, ErrorCode, HiveId, JobId, ModelRef, WorkerId, operation::Operation};
 
 /// The answer to `POST /v1/jobs`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,6 +292,37 @@ pub struct JobRecord {
     pub error: Option<ApiError>,
 }
 
+/// The answer to `GET /v1/jobs/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetails {
+    /// What lists and the feed show as well.
+    #[serde(flatten)]
+    pub record: JobRecord,
+    /// The operation as it was accepted, in its canonical form. Only here,
+    /// because a prompt is private and can be long; `null` from a daemon that
+    /// did not keep it.
+    #[serde(default)]
+    pub request: Option<Value>,
+}
+
+impl JobDetails {
+    /// What to ask for to have the same done once more, by a new job.
+    pub fn again(&self) -> Result<Operation, ApiError> {
+        let JobRecord { id, state, .. } = &self.record;
+        let conflict = |message: String| ApiError::new(ErrorCode::Conflict, message);
+        if !state.is_ended() {
+            return Err(conflict(format!("job {id} is {state}")).with_hint(format!(
+                "wait for its end, or cancel it: rbee-keeper job cancel {id}"
+            )));
+        }
+        let Some(request) = &self.request else {
+            return Err(conflict(format!("what was asked of job {id} was not kept"))
+                .with_hint("its daemon was of an older version then; ask for it in full"));
+        };
+        Operation::parse(request.to_string().as_bytes())
+    }
+}
+
 /// The answer to `GET /v1/jobs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobList {
@@ -302,7 +333,6 @@ pub struct JobList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorCode;
 
     #[test]
     fn an_end_marker_is_read_back_as_what_was_written() {
@@ -322,6 +352,30 @@ mod tests {
         let event = JobEvent::token("[DONE]", 0);
         let data = serde_json::to_string(&event).unwrap();
         assert_eq!(End::parse(&data), None);
+    }
+
+    #[test]
+    fn what_was_asked_of_a_job_can_be_asked_again_once_it_is_over() {
+        let details = |state: &str, request: Value| {
+            let mut details = serde_json::json!({
+                "id": "job-1", "operation": "infer", "state": state,
+                "created_at": "2026-11-21T10:00:00Z", "last_event": 0, "request": request,
+            });
+            if request.is_null() {
+                details.as_object_mut().unwrap().remove("request");
+            }
+            serde_json::from_value::<JobDetails>(details).unwrap()
+        };
+        let infer = Operation::parse(br#"{"type":"Infer","model":"demo","prompt":"x"}"#).unwrap();
+        let request = serde_json::to_value(&infer).unwrap();
+        for state in ["done", "failed", "cancelled"] {
+            assert_eq!(details(state, request.clone()).again(), Ok(infer.clone()));
+        }
+        let running = details("running", request).again().unwrap_err();
+        assert_eq!(running.message, "job job-1 is running");
+        let unkept = details("failed", Value::Null).again().unwrap_err();
+        assert_eq!(unkept.code, ErrorCode::Conflict);
+        assert!(unkept.message.contains("was not kept"), "{unkept:?}");
     }
 
     #[test]

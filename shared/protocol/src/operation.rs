@@ -274,6 +274,12 @@ impl HiveOperation {
     }
 }
 
+/// Whether an operation of this name takes away what nothing brings back, so
+/// that a person is asked first.
+pub fn is_destructive(name: &str) -> bool {
+    matches!(name, "hive_stop" | "hive_uninstall" | "worker_delete" | "model_delete")
+}
+
 /// The name and the fields of a body in any of the documented forms.
 fn read_form(body: &[u8]) -> Result<(String, Map<String, Value>), ApiError> {
     normalise(fields::json(body).map_err(|error| error.with_hint(EXAMPLE))?)

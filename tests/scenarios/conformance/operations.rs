@@ -8,7 +8,7 @@ use harness::{Cluster, Daemon, Script};
 use protocol::{
     WorkerId,
     job::EndMarker,
-    operation::{HiveOperation, QueenOperation},
+    operation::{HiveOperation, Operation, QueenOperation},
 };
 use serde_json::{Map, Value, json};
 
@@ -162,8 +162,12 @@ impl Fleet {
         ensure!(answer.status == 200, "{operation}: {answer:?}");
         let job = job.parse()?;
         let transcript = self.cluster.read_at(daemon, &job).await?;
-        let record = self.cluster.job_at(daemon, &job).await?;
-        let Some(error) = record.error else {
+        let details = self.cluster.job_at(daemon, &job).await?;
+        // Whichever form it came in.
+        let canonical =
+            Operation::parse(operation.to_string().as_bytes()).map(serde_json::to_value)??;
+        ensure!(details.request == Some(canonical), "{operation}: {details:?}");
+        let Some(error) = details.record.error else {
             ensure!(transcript.end == EndMarker::Done, "{operation}: {:?}", transcript.end);
             return Ok(Told {
                 at_post: false,

@@ -66,6 +66,7 @@ fn every_documented_command_is_understood() {
         "job logs job-1",
         "job attach job-1 --on-interrupt detach",
         "job cancel job-1 job-2",
+        "job retry job-1 --detach",
         "config path",
         "config check -o json",
         "config init",

@@ -29,8 +29,6 @@ pub(crate) enum Reason {
     JobEnded(JobId),
     /// The job goes on.
     JobRuns(JobId),
-    /// What exactly was asked is known only to who asked.
-    AskedElsewhere,
     /// The queen's own machine has what she has.
     Here,
     /// Its programs are not the queen's to replace.
@@ -54,7 +52,6 @@ impl fmt::Display for Reason {
             }
             Self::JobEnded(job) => write!(f, "{} is over already", job.short()),
             Self::JobRuns(job) => write!(f, "{} is not over", job.short()),
-            Self::AskedElsewhere => f.write_str("it was not asked from this dashboard"),
             Self::Here => f.write_str("the queen's machine has the programs already"),
             Self::NotOverSsh(hive) => write!(f, "{hive} is not reached over ssh"),
             Self::Gone(what) => write!(f, "{what} is no more"),
@@ -164,7 +161,6 @@ fn job(model: &Model, verb: Verb, id: &JobId) -> Result<(), Reason> {
     match (verb, model.is_ended(id)) {
         (Verb::Cancel, true) => Err(Reason::JobEnded(id.clone())),
         (Verb::Retry, false) => Err(Reason::JobRuns(id.clone())),
-        (Verb::Retry, true) if !model.deeds.asked.contains_key(id) => Err(Reason::AskedElsewhere),
         _ => Ok(()),
     }
 }

@@ -25,6 +25,9 @@ pub(crate) fn command_line(model: &Model, verb: Verb, targets: &[Target]) -> Str
                     let _ = write!(cancelled, " {}", shell_word(job.as_str()));
                 }
                 Step::Submit(operation) => lines.push(operation_line(&model.program, operation)),
+                Step::Again(job) => {
+                    lines.push(format!("{} job retry {}", model.program, shell_word(job.as_str())));
+                }
             }
         }
         if steps.is_empty() {

@@ -24,6 +24,9 @@ pub(crate) enum Step {
     Submit(Operation),
     /// The cancellation of a job; done when the job is over.
     Cancel(JobId),
+    /// A new job that does what this one was asked for; done when the new one
+    /// is.
+    Again(JobId),
 }
 
 /// The jobs that a worker has to do, oldest first.
@@ -84,10 +87,7 @@ pub(crate) fn steps(model: &Model, verb: Verb, target: &Target) -> Result<Vec<St
             hive(ModelDelete { hive_id: on.clone(), id: id.clone() }.into())
         }
         (Verb::Cancel, Target::Job(id)) => vec![Step::Cancel(id.clone())],
-        (Verb::Retry, Target::Job(id)) => match model.deeds.asked.get(id) {
-            Some(operation) => vec![Step::Submit(operation.clone())],
-            None => return Err(Reason::AskedElsewhere),
-        },
+        (Verb::Retry, Target::Job(id)) => vec![Step::Again(id.clone())],
         _ => Vec::new(),
     })
 }

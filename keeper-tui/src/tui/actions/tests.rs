@@ -45,7 +45,7 @@ fn what_cannot_be_done_says_why() {
         (Verb::Stop, wk("wk-11"), Some("attic is lost")),
         (Verb::Stop, wk("wk-99"), Some("wk-99 is no more")),
         (Verb::Cancel, dead.clone(), Some("005aaa is over already")),
-        (Verb::Retry, dead, Some("it was not asked from this dashboard")),
+        (Verb::Retry, dead, None),
         (Verb::Retry, Target::Job(id("job-00007f3c")), Some("007f3c is not over")),
         (Verb::StartHive, Target::Hive(id("gpu-1")), Some("gpu-1 is ready")),
         (Verb::Spawn, Target::Hive(id("attic")), Some("attic is lost")),
@@ -99,8 +99,6 @@ fn every_action_has_a_command_line_that_the_command_line_understands() {
     let mut stage = Stage::busy(SIZE);
     let over = job("job-00007f3c", "infer", JobState::Failed, 7);
     stage.feed(FeedEvent::Job(Change::from(over)));
-    let asked = QueenOperation::from(Infer::new("-v it's", id("demo")));
-    stage.model.deeds.asked.insert(id("job-00007f3c"), asked.into());
     stage.model.program = "rbee-keeper --queen http://q:8500".to_owned();
     let target = |kind| match kind {
         Kind::Hive => Target::Hive(id("gpu-1")),

@@ -5,12 +5,9 @@
 //! is done, and ends at the first that fails. How all of them ended is told
 //! once, in one line.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
-use protocol::{JobId, Timestamp, operation::Operation};
+use protocol::{JobId, Timestamp};
 
 use crate::tui::{
     actions::{Kind, Step, Verb},
@@ -25,8 +22,6 @@ pub(crate) const RUNS_AT_ONCE: usize = 8;
 const ALERTS_MAX: usize = 50;
 /// Command lines kept.
 const COMMANDS_MAX: usize = 200;
-/// Jobs of which it is kept what was asked.
-const ASKED_MAX: usize = 500;
 
 /// One target of a deed.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +40,7 @@ pub(crate) enum RunState {
     /// The next step can be asked for.
     Waiting,
     /// The queen was asked and has not answered.
-    Asking(u64, Box<Operation>),
+    Asking(u64),
     /// She said yes; over when the job is.
     Running {
         /// The job.
@@ -99,22 +94,19 @@ pub(crate) struct Alert {
 pub(crate) struct Deeds {
     /// Under way, oldest first.
     pub(crate) running: Vec<Deed>,
-    /// What was asked, by the job that it became.
-    pub(crate) asked: BTreeMap<JobId, Operation>,
     /// What went wrong or ended, newest last.
     pub(crate) alerts: VecDeque<Alert>,
     /// The command line for each thing done, newest last.
     pub(crate) commands: VecDeque<(Timestamp, String)>,
     /// Tells the answer to one request from the answer to another.
-    pub(crate) tickets: u64,
+    tickets: u64,
 }
 
 impl Deeds {
-    /// Forgets what was asked first when it has become too much.
-    pub(crate) fn trim_asked(&mut self) {
-        while self.asked.len() > ASKED_MAX {
-            self.asked.pop_first();
-        }
+    /// For the next request.
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 
     /// Notes an alert.

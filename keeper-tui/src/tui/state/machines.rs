@@ -1,7 +1,7 @@
 //! Machines that could be added: what the operator's ssh knows, and what is
 //! typed.
 
-use protocol::{ErrorCode, HiveId, fleet::HiveState, operation::Operation};
+use protocol::{ErrorCode, HiveId, fleet::HiveState};
 
 use super::{Model, dialog::Line};
 
@@ -70,16 +70,5 @@ impl Model {
         let error = last.error.as_ref().filter(|it| it.code == ErrorCode::HostKeyUnknown)?;
         let words = error.message.split_whitespace();
         words.rev().find(|word| word.starts_with("SHA256:")).map(str::to_owned)
-    }
-
-    /// What a job was asked to install, when it was asked from here.
-    pub(crate) fn asked_to_install(
-        &self,
-        job: &protocol::JobId,
-    ) -> Option<&protocol::operation::HiveInstall> {
-        match self.deeds.asked.get(job)? {
-            Operation::Queen(protocol::operation::QueenOperation::HiveInstall(it)) => Some(it),
-            _ => None,
-        }
     }
 }

@@ -9,6 +9,7 @@ use protocol::{
 
 use super::*;
 use crate::tui::{
+    actions::Verb,
     fixture::{Stage, id, job, worker},
     state::{dialog::Dialog, lists::ListName},
 };
@@ -326,19 +327,32 @@ fn no_action_is_begun_while_the_queen_is_away() {
 }
 
 #[test]
-fn a_retry_asks_for_exactly_the_same() {
+fn a_job_that_anybody_asked_for_is_retried_as_a_new_one_whose_id_is_told() {
     let mut stage = Stage::busy(SIZE);
-    stage.type_keys(":worker spawn --model demo --slots 3");
-    let (ticket, first) = asked(&stage.key(KeyCode::Enter));
-    ends(&mut stage, ticket, "job-0000b001", JobState::Failed);
-    stage.type_keys("5:job-0000b001");
-    stage.key(KeyCode::Enter);
-    let effects = stage.type_keys("r");
-    let again = effects.iter().find_map(|effect| match effect {
-        Effect::Act { operation, .. } => Some(operation.clone()),
-        _ => None,
-    });
-    assert_eq!(again, Some(first));
+    stage.type_keys("5");
+    let effects = stage.type_keys(":job retry job-00005aaa\n");
+    let [Effect::ActAgain { ticket, job: former }] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(*former, id("job-00005aaa"));
+    stage.send(Message::Acted { ticket: *ticket, result: Ok(id("job-0000b001")) });
+    assert_eq!(toast(&stage), "Retrying 005aaa as 00b001");
+    stage.pass(Duration::from_secs(1));
+    stage.feed(FeedEvent::Job(Change::from(job("job-0000b001", "infer", JobState::Done, 0))));
+    assert_eq!(toast(&stage), "005aaa as 00b001 done once more in 1.0 s");
+    let (_, line) = stage.model.deeds.commands.back().unwrap();
+    assert_eq!(line, "rbee-keeper job retry job-00005aaa");
+}
+
+#[test]
+fn a_retry_that_would_take_something_away_is_asked_about() {
+    let mut stage = Stage::busy(SIZE);
+    let deletion = job("job-0000b001", "model_delete", JobState::Failed, 7);
+    stage.feed(FeedEvent::Job(Change::from(deletion)));
+    assert_eq!(stage.type_keys("5:job retry job-0000b001\n"), []);
+    assert!(matches!(&stage.model.ui.dialog, Some(Dialog::Confirm(it)) if it.verb == Verb::Retry));
+    let effects = stage.type_keys("y");
+    assert!(matches!(effects.as_slice(), [Effect::ActAgain { .. }]), "{effects:?}");
 }
 
 #[test]

@@ -112,11 +112,10 @@ fn push(model: &mut Model, deed: Deed, line: String, now: Now) {
 
 /// The queen answered a request.
 pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, String>, now: Now) {
-    let mut open = None;
+    let (mut open, mut renamed) = (None, None);
     for deed in &mut model.deeds.running {
         for run in &mut deed.runs {
-            let RunState::Asking(awaited, operation) = &run.state else { continue };
-            if *awaited != ticket {
+            if run.state != RunState::Asking(ticket) {
                 continue;
             }
             run.state = match &result {
@@ -124,16 +123,20 @@ pub(super) fn answered(model: &mut Model, ticket: u64, result: Result<JobId, Str
                     if deed.opens {
                         open = Some(job.clone());
                     }
-                    let asked = (job.clone(), (**operation).clone());
-                    let state = RunState::Running { job: job.clone(), since: now.monotonic };
-                    model.deeds.asked.insert(asked.0, asked.1);
-                    state
+                    if deed.verb == Verb::Retry {
+                        run.target = format!("{} as {}", run.target, job.short());
+                        renamed = Some(format!("Retrying {}", run.target));
+                    }
+                    RunState::Running { job: job.clone(), since: now.monotonic }
                 }
                 Err(cause) => RunState::Failed(cause.clone()),
             };
         }
     }
-    model.deeds.trim_asked();
+    // The old id alone would hide that another job is at work.
+    if let Some(text) = renamed {
+        toast(model, text, Tone::Working, now);
+    }
     if let Some(job) = open {
         drill::deeper(model, View::Job(job), now);
     }
@@ -223,10 +226,14 @@ pub(super) fn advance(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
 fn ask(model: &mut Model, step: Step, effects: &mut Vec<Effect>) -> RunState {
     match step {
         Step::Submit(operation) => {
-            model.deeds.tickets += 1;
-            let ticket = model.deeds.tickets;
-            effects.push(Effect::Act { ticket, operation: operation.clone() });
-            RunState::Asking(ticket, Box::new(operation))
+            let ticket = model.deeds.ticket();
+            effects.push(Effect::Act { ticket, operation });
+            RunState::Asking(ticket)
+        }
+        Step::Again(job) => {
+            let ticket = model.deeds.ticket();
+            effects.push(Effect::ActAgain { ticket, job });
+            RunState::Asking(ticket)
         }
         Step::Cancel(job) => {
             effects.push(Effect::Cancel(job.clone()));

@@ -1,9 +1,12 @@
 //! What is in front: opened, moved in, answered.
 
+use protocol::{JobId, operation::is_destructive};
+
 use super::{command, copy, deeds, drill, keys::edit, lists, machines, palette, toast};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
+    keymap::Action,
     state::{
         Model, Now, View,
         dialog::{Confirm, Dialog, Field, Form, Line, Menu},
@@ -21,6 +24,7 @@ pub(crate) fn choices(verb: Verb) -> &'static [(char, Verb, &'static str)] {
         Verb::Restart => &[('d', Verb::Restart, "drain first, then restart")],
         Verb::Kill => &[('s', Verb::Kill, "stop now")],
         Verb::Cancel => &[('y', Verb::Cancel, "yes, cancel")],
+        Verb::Retry => &[('y', Verb::Retry, "yes, once more")],
         Verb::InstallHive => &[('y', Verb::InstallHive, "yes, install it")],
         Verb::UpdateHive => &[('y', Verb::UpdateHive, "yes, update it")],
         Verb::StopHive => &[('y', Verb::StopHive, "yes, stop it")],
@@ -37,7 +41,8 @@ pub(super) fn slot(model: &mut Model, slot: Slot, now: Now, effects: &mut Vec<Ef
         Some(row) => start(model, row.verb, targets, now, effects),
         None if slot == Slot::Ask => drill::jump(model, View::Infer, now),
         None => {
-            let text = format!("There is no such action for a {}; a shows all", kind.words().0);
+            let key = model.keymap.label(Action::ShowActions);
+            let text = format!("There is no such action for a {}; {key} shows all", kind.words().0);
             toast(model, text, Tone::Quiet, now);
         }
     }
@@ -74,16 +79,14 @@ pub(super) fn start(
             model.ui.dialog = Some(Dialog::Form(download_form(model, hive)));
         }
         (Verb::InstallHive, Target::Hive(alias)) if targets.len() == 1 => {
-            model.ui.dialog = Some(Dialog::Confirm(machines::question(model, alias, None)));
+            model.ui.dialog =
+                Some(Dialog::Confirm(machines::question(model, machines::install(alias, None))));
         }
         // The same once more would show the same key once more.
         (Verb::Retry, Target::Job(job))
-            if targets.len() == 1 && model.asked_to_install(&job).is_some() =>
+            if targets.len() == 1 && is(model, &job, "hive_install") =>
         {
-            let asked = model.asked_to_install(&job).map(|it| (it.alias.clone(), it.ssh.clone()));
-            if let Some((alias, ssh)) = asked {
-                model.ui.dialog = Some(Dialog::Confirm(machines::question(model, alias, ssh)));
-            }
+            effects.push(Effect::ReadRequest(job));
         }
         (Verb::StartQueen, _) => super::keys::launch(model, now, effects),
         (
@@ -100,6 +103,10 @@ pub(super) fn start(
             let confirm = Confirm { verb, targets, name: None, operation: None };
             model.ui.dialog = Some(Dialog::Confirm(confirm));
         }
+        (Verb::Retry, _) if targets.iter().any(|target| takes_away(model, target)) => {
+            let confirm = Confirm { verb, targets, name: None, operation: None };
+            model.ui.dialog = Some(Dialog::Confirm(confirm));
+        }
         (Verb::DeleteWorker | Verb::DeleteModel, target) => {
             let name = match targets.len() {
                 1 => target.id().to_owned(),
@@ -111,6 +118,17 @@ pub(super) fn start(
         }
         _ => deeds::begin(model, verb, &targets, now),
     }
+}
+
+/// Whether a job, done once more, would take something away.
+fn takes_away(model: &Model, target: &Target) -> bool {
+    let Target::Job(id) = target else { return false };
+    // What is not known could do anything.
+    model.fleet.jobs.get(id).is_none_or(|job| is_destructive(&job.operation))
+}
+
+fn is(model: &Model, job: &JobId, operation: &str) -> bool {
+    model.fleet.jobs.get(job).is_some_and(|job| job.operation == operation)
 }
 
 fn ask(model: &mut Model, target: &Target, now: Now) {
@@ -264,7 +282,9 @@ pub(super) fn type_key(
     match &mut dialog {
         Dialog::Actions(menu) => {
             let kind = menu.targets.first().map_or(Kind::Queen, Target::kind);
-            if let Some(row) = actions::rows(kind).find(|row| Some(row.letter) == letter) {
+            if let Some(row) =
+                actions::rows(kind).find(|row| Some(model.keymap.letter(row)) == letter)
+            {
                 let targets = std::mem::take(&mut menu.targets);
                 return start(model, row.verb, targets, now, effects);
             }

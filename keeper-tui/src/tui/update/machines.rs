@@ -3,7 +3,7 @@
 
 use protocol::{
     HiveId,
-    operation::{HiveInstall, HiveStart, QueenOperation},
+    operation::{HiveInstall, HiveStart, Operation, QueenOperation},
 };
 
 use super::{deeds, dialogs::LINE_MAX, keys::edit, toast};
@@ -116,18 +116,37 @@ pub(super) fn confirm(model: &mut Model, machine: Machine) -> Result<(), Reason>
     let Machine { alias, target } = machine;
     available(model, Verb::InstallHive, &Target::Hive(alias.clone()))?;
     let ssh = target.map(|target| target.destination());
-    model.ui.dialog = Some(Dialog::Confirm(question(model, alias, ssh)));
+    model.ui.dialog = Some(Dialog::Confirm(question(model, install(alias, ssh))));
     Ok(())
+}
+
+/// What puts a hive there that is as this build's.
+pub(super) fn install(alias: HiveId, ssh: Option<String>) -> HiveInstall {
+    HiveInstall { alias, binary_path: None, ssh, host_key: None }
+}
+
+/// An installation is to be asked for once more: shall it be done?
+pub(super) fn request_read(model: &mut Model, result: Result<Operation, String>, now: Now) {
+    match result {
+        Ok(Operation::Queen(QueenOperation::HiveInstall(install))) => {
+            // Whatever was opened meanwhile is what is being answered.
+            if model.ui.dialog.is_none() {
+                model.ui.dialog = Some(Dialog::Confirm(question(model, install)));
+            }
+        }
+        Ok(_) => {}
+        Err(cause) => toast(model, format!("Not now: {cause}"), Tone::Warn, now),
+    }
 }
 
 /// Shall a hive be put there? With the key that the machine showed, if that is
 /// what was missing.
-pub(super) fn question(model: &Model, alias: HiveId, ssh: Option<String>) -> Confirm {
-    let host_key = model.shown_key(&alias);
-    let install = HiveInstall { alias: alias.clone(), binary_path: None, ssh, host_key };
+pub(super) fn question(model: &Model, install: HiveInstall) -> Confirm {
+    let host_key = model.shown_key(&install.alias).or(install.host_key);
+    let install = HiveInstall { host_key, ..install };
     Confirm {
         verb: Verb::InstallHive,
-        targets: vec![Target::Hive(alias)],
+        targets: vec![Target::Hive(install.alias.clone())],
         name: None,
         operation: Some(QueenOperation::from(install).into()),
     }

@@ -278,6 +278,10 @@ fn message() -> impl Strategy<Value = Message> {
             Message::Models(result.ok_or_else(|| "no".to_owned()))
         }),
         1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
+        1 => "[a-z]{1,6}".prop_map(|alias| {
+            let install = super::machines::install(id(&alias), None);
+            Message::Request(Ok(QueenOperation::from(install).into()))
+        }),
         1 => any::<String>().prop_map(|text| Message::WorkerLog {
             worker: id("wk-02"),
             result: Ok(vec![LogLine { source: LogSource::Log, text }]),

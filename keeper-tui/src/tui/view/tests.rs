@@ -25,7 +25,9 @@ fn next_change(stage: &Stage) -> Option<Duration> {
 
 #[test]
 fn the_help_is_the_keymap() {
-    let help: Vec<String> = help::text(100).iter().map(ToString::to_string).collect();
+    let stage = Stage::busy(SMALL);
+    let help: Vec<String> =
+        help::text(&stage.model.keymap, 100).iter().map(ToString::to_string).collect();
     for binding in keymap::KEYMAP {
         let row = help
             .iter()

@@ -13,7 +13,7 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use protocol::{
     ApiError, ErrorCode, JobId,
-    job::{JobCreated, JobList, JobRecord, JobState},
+    job::{JobCreated, JobDetails, JobList, JobState},
     routes,
 };
 use tokio::sync::watch;
@@ -130,8 +130,8 @@ fn job_id(id: &str) -> Result<JobId, ApiError> {
 async fn show<E: Execute>(
     State(routes): State<Routes<E>>,
     Path(id): Path<String>,
-) -> Result<Json<JobRecord>, Refusal> {
-    Ok(Json(routes.jobs.get(&job_id(&id)?).await?))
+) -> Result<Json<JobDetails>, Refusal> {
+    Ok(Json(routes.jobs.details(&job_id(&id)?).await?))
 }
 
 async fn cancel<E: Execute>(

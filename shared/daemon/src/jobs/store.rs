@@ -135,6 +135,7 @@ impl Store {
         &self,
         record: JobRecord,
         idempotency_key: Option<String>,
+        request: String,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Option<JobId>, StoreError> {
         self.run(move |db| {
@@ -157,6 +158,8 @@ impl Store {
                 idempotency_key,
                 json(&record)?,
             ])?;
+            db.prepare_cached("INSERT INTO requests (job_id, request) VALUES (?1, ?2)")?
+                .execute(params![record.id.as_str(), request])?;
             if let Some(checkpoint) = &checkpoint {
                 leave(db, &record.id, checkpoint)?;
             }
@@ -173,14 +176,7 @@ impl Store {
         entries: Vec<Entry>,
     ) -> Result<(), StoreError> {
         self.run(move |db| {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO events (job_id, number, json, text) VALUES (?1, ?2, ?3, ?4)",
-            )?;
-            for (number, entry) in (first..).zip(&entries) {
-                // Far below i64::MAX: a job's events are counted one by one.
-                let number = i64::try_from(number).unwrap_or(i64::MAX);
-                insert.execute(params![record.id.as_str(), number, &*entry.json, &*entry.text])?;
-            }
+            insert(db, &record.id, first, &entries)?;
             update_record(db, &record)
         })
         .await
@@ -191,9 +187,18 @@ impl Store {
         self.run(move |db| update_record(db, &record)).await
     }
 
-    /// Commits the end, unless there is one: the first end is the end.
-    pub(crate) async fn end(&self, record: JobRecord, end: End) -> Result<bool, StoreError> {
+    /// Commits the end with the event before it, unless there is an end: the
+    /// first is the end.
+    pub(crate) async fn end(
+        &self,
+        record: JobRecord,
+        end: End,
+        last: Option<Entry>,
+    ) -> Result<bool, StoreError> {
         self.run(move |db| {
+            if let Some(entry) = last {
+                insert(db, &record.id, record.last_event, &[entry])?;
+            }
             let ended = db
                 .prepare_cached("UPDATE jobs SET end = ?2, state = ?3, ended_ms = ?4, record = ?5 WHERE id = ?1 AND end IS NULL")?
                 .execute(params![
@@ -231,6 +236,19 @@ impl Store {
                 .collect::<rusqlite::Result<_>>()?;
             let end = end.map(|end| from_json(&end)).transpose()?;
             Ok(Some(JobLog::restored(record, entries, end)))
+        })
+        .await
+    }
+
+    /// What was asked of a job; `None` if it is not known, or was kept by a
+    /// version that did not keep this.
+    pub(crate) async fn request(&self, id: JobId) -> Result<Option<Value>, StoreError> {
+        self.run(move |db| {
+            let request: Option<String> = db
+                .prepare_cached("SELECT request FROM requests WHERE job_id = ?1")?
+                .query_row([id.as_str()], |row| row.get(0))
+                .optional()?;
+            request.map(|request| from_json(&request)).transpose()
         })
         .await
     }
@@ -300,12 +318,25 @@ impl Store {
                 .collect::<rusqlite::Result<_>>()?;
             for id in &ids {
                 db.prepare_cached("DELETE FROM events WHERE job_id = ?1")?.execute([id])?;
+                db.prepare_cached("DELETE FROM requests WHERE job_id = ?1")?.execute([id])?;
                 db.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([id])?;
             }
             Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
         })
         .await
     }
+}
+
+fn insert(db: &Savepoint<'_>, job: &JobId, first: u64, entries: &[Entry]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO events (job_id, number, json, text) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (number, entry) in (first..).zip(entries) {
+        // Far below i64::MAX: a job's events are counted one by one.
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        insert.execute(params![job.as_str(), number, &*entry.json, &*entry.text])?;
+    }
+    Ok(())
 }
 
 fn leave(db: &Savepoint<'_>, id: &JobId, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
@@ -366,7 +397,11 @@ fn open_checked(file: &Path) -> rusqlite::Result<Connection> {
          CREATE TABLE IF NOT EXISTS checkpoints (
              job_id TEXT PRIMARY KEY,
              checkpoint TEXT NOT NULL
-         ) WITHOUT ROWID;",
+         ) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS requests (
+             job_id TEXT PRIMARY KEY,
+             request TEXT NOT NULL
+         );",
     )?;
     Ok(connection)
 }

@@ -7,6 +7,7 @@
 //!    │  record, processes, kill  the processes, each by what its record says
 //!    └─ Drop                     ends all of it, and fails if anything is left
 //! Machine    another machine: a real sshd on loopback with a home folder of its own
+//! Impostor   somebody who answers in the place of a queen, and not as she would
 //! Script     what a worker says, how fast, and how it breaks
 //! Terminal   the dashboard on a terminal that a test can read
 //! wait_for   a condition, never a duration
@@ -16,6 +17,7 @@
 
 mod api;
 mod cluster;
+mod impostor;
 mod keeper;
 mod machine;
 mod processes;
@@ -26,10 +28,11 @@ mod wait;
 
 pub use api::Answer;
 pub use cluster::{Cluster, Setup};
+pub use impostor::{Impostor, Says};
 pub use keeper::{Following, Output};
 pub use machine::{Machine, MachineSetup};
 pub use processes::Daemon;
 pub use script::Script;
-pub use terminal::Terminal;
+pub use terminal::{Modes, Terminal};
 pub use transcript::Transcript;
 pub use wait::{PATIENCE, Seen, wait_for};

@@ -34,6 +34,8 @@ mod models;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod protocol_forms;
 #[cfg(test)]
 mod queue;
@@ -43,5 +45,7 @@ mod readers;
 mod ssh;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

@@ -32,6 +32,7 @@ use super::{
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
+        streams::Broken,
         worker_log::WorkerLog,
     },
     theme::Tone,
@@ -267,7 +268,8 @@ fn job_news(model: &mut Model, job: &JobId, news: Vec<JobNews>, now: Now) {
             }
             JobNews::End(end) => model.streams.job_mut(job).end = Some(end),
             JobNews::Broken(cause) => {
-                model.streams.job_mut(job).broken = Some(one_line(&cause).into_owned());
+                let cause = one_line(&cause).into_owned();
+                model.streams.job_mut(job).broken = Some(Broken { cause, at: now.wall });
             }
         }
     }

@@ -32,6 +32,15 @@ impl Terminal {
 
     /// Runs `rbee-keeper …` on a new terminal.
     pub fn running(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
+        Self::running_with(cluster, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn running_with(
+        cluster: &Cluster,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let (rows, cols) = (ROWS.get(), COLUMNS.get());
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size)?;
@@ -45,6 +54,7 @@ impl Terminal {
             }
         }
         command.env("TERM", "xterm-256color");
+        env.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command)?;
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
@@ -74,6 +84,11 @@ impl Terminal {
     /// Whether the cursor is hidden.
     pub fn hides_cursor(&self) -> bool {
         self.with_screen(vt100::Screen::hide_cursor)
+    }
+
+    /// Whether what the mouse does is reported to the program.
+    pub fn takes_mouse(&self) -> bool {
+        self.with_screen(|screen| screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None)
     }
 
     /// Waits until the screen shows `text`.

@@ -7,7 +7,7 @@ use protocol::{
     fleet::{Change, FeedEvent, QueenRecord},
 };
 
-use super::{super::message::FeedNews, drill, lists, note, toast};
+use super::{super::message::FeedNews, drill, lists, note, session, toast};
 use crate::{
     text::one_line,
     tui::{
@@ -89,7 +89,10 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
             worker_changed(model, event, now);
             match event {
                 FeedEvent::Snapshot(snapshot) => {
-                    model.is_known = true;
+                    let is_first = !std::mem::replace(&mut model.is_known, true);
+                    if is_first {
+                        session::arrive(model);
+                    }
                     model.totals = Totals::of(model.fleet.workers.values());
                     set_clock(model, snapshot.queen.as_ref(), now);
                     became_live(model, now);

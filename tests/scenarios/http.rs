@@ -48,7 +48,7 @@ async fn health_build_status_and_capabilities_have_the_documented_shape() -> any
         let build = cluster.call(daemon, "GET", "/v1/build-info", &[], None).await?;
         assert_eq!(keys(&build.body), ["build_timestamp", "features", "git_sha", "version"]);
         let status = cluster.call(daemon, "GET", "/v1/status", &[], None).await?;
-        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "queen", "workers"]);
+        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "models", "queen", "workers"]);
     }
 
     let status = cluster.get("/v1/status").await?.body;

@@ -10,7 +10,7 @@ async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow
     let worker = cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     assert!(terminal.is_taken());
     terminal.press("2")?;
     terminal.until_it_shows(worker.as_str()).await?;
@@ -43,7 +43,7 @@ async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow
 async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     cluster.signal(terminal.pid()?, Signal::TERM)?;
     terminal.exit_code().await?;
     assert!(!terminal.is_taken() && !terminal.hides_cursor());
@@ -52,13 +52,32 @@ async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Res
 
 #[tokio::test]
 async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<()> {
-    let cluster = Cluster::install(Setup { fixed_port: true, ..Setup::default() })?;
+    let cluster = Cluster::install(Setup::default())?;
     let mut terminal = Terminal::open(&cluster)?;
     terminal.until_it_shows("start a queen").await?;
     assert_eq!(cluster.processes(), []);
     terminal.press("y")?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     cluster.pid(Daemon::Queen)?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_queen_who_comes_back_at_another_address_is_found() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("● live").await?;
+    let first = cluster.url(Daemon::Queen)?;
+    cluster.keeper(&["queen", "stop"]).await?.succeeded()?;
+    terminal.until_it_shows("DISCONNECTED").await?;
+    cluster.keeper(&["queen", "start"]).await?.succeeded()?;
+    let second = cluster.url(Daemon::Queen)?;
+    assert_ne!(second, first, "ports are not used twice in a row");
+    terminal.until_it_shows(&format!("{} ● live", second.trim_start_matches("http://"))).await?;
+    // Whatever is asked is asked there.
+    terminal.press("8")?;
+    terminal.until_it_shows("ms for a question").await?;
     assert_eq!(terminal.quit().await?, 0);
     cluster.close()
 }
@@ -68,7 +87,7 @@ async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<(
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("one"))?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.press(&format!(":worker spawn --model {}\r", script.model()))?;
     terminal.until_it_shows("spawned in").await?;
     terminal.press("2")?;
@@ -97,7 +116,7 @@ async fn a_job_from_elsewhere_is_asked_for_once_more() -> anyhow::Result<()> {
     cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.press(&format!(":job retry {failed}\r"))?;
     terminal.until_it_shows("done once more in").await?;
     assert_eq!(terminal.quit().await?, 0);
@@ -114,7 +133,7 @@ async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Resul
     let worker = cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.press("\r")?;
     terminal.until_it_shows("[Overview]").await?;
     terminal.press("]")?;

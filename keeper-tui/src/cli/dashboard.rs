@@ -65,6 +65,7 @@ pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failur
     }
     let address = local::queen_address(options.queen.as_ref(), &paths, &config)?;
     let queen = local::daemon(&address, &config)?;
+    let find_queen = local::find_queen(options.queen.clone(), paths.clone(), config.clone());
     let _log = log_to_file(&paths, options.verbose)?;
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
@@ -79,8 +80,15 @@ pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failur
         }
         .boxed()
     });
-    let dashboard =
-        tui::Dashboard { queen, start_queen, options: look, config: read, program, copy_file };
+    let dashboard = tui::Dashboard {
+        queen,
+        find_queen,
+        start_queen,
+        options: look,
+        config: read,
+        program,
+        copy_file,
+    };
     ended(tui::run(dashboard).await)
 }
 

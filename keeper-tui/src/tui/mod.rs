@@ -57,12 +57,17 @@ use self::{
     terminal::Guard,
 };
 pub use self::{link::StartQueen, offscreen::Offscreen, options::Options};
-use crate::recording::{self, Recording, Speed};
+use crate::{
+    feed::FindQueen,
+    recording::{self, Recording, Speed},
+};
 
 /// What a dashboard needs to run.
 pub struct Dashboard {
     /// The queen it shows.
     pub queen: client::Daemon,
+    /// How she is found again when she is lost.
+    pub find_queen: FindQueen,
     /// How one is launched when there is none.
     pub start_queen: StartQueen,
     /// What the terminal can show.
@@ -94,10 +99,11 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, options, config, program, copy_file } = dashboard;
+    let Dashboard { queen, find_queen, start_queen, options, config, program, copy_file } =
+        dashboard;
     let address = address(queen.base_url());
     let (sender, news) = mpsc::channel(NEWS);
-    let link = Link::start(queen, start_queen, copy_file, options.read_only, sender);
+    let link = Link::start(queen, find_queen, start_queen, copy_file, options.read_only, sender);
     let source = Feeding {
         address,
         source: Source::Queen,
@@ -128,8 +134,10 @@ pub async fn replay(recording: Recording, speed: Speed, options: Options) -> any
     terminal::DASHBOARD.scope((), show(source, options)).await
 }
 
-fn address(url: &str) -> String {
-    url.trim_start_matches("http://").to_owned()
+/// An address as a person reads it.
+pub(crate) fn address(url: &str) -> String {
+    // Port 0 means whichever is free, so it is nobody's.
+    url.trim_start_matches("http://").trim_end_matches(":0").to_owned()
 }
 
 /// Who speaks to the dashboard, and what time it is there.

@@ -1,5 +1,7 @@
 //! The dashboard on a real terminal, over a real queen.
 
+use std::fs;
+
 use harness::{Cluster, Daemon, Script, Setup, Terminal};
 use rustix::process::Signal;
 
@@ -43,7 +45,7 @@ async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow
 async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("● live").await?;
+    terminal.until_it_shows("No hive runs yet").await?;
     cluster.signal(terminal.pid()?, Signal::TERM)?;
     terminal.exit_code().await?;
     assert!(!terminal.is_taken() && !terminal.hides_cursor());
@@ -57,7 +59,7 @@ async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<(
     terminal.until_it_shows("start a queen").await?;
     assert_eq!(cluster.processes(), []);
     terminal.press("y")?;
-    terminal.until_it_shows("● live").await?;
+    terminal.until_it_shows("No hive runs yet").await?;
     cluster.pid(Daemon::Queen)?;
     assert_eq!(terminal.quit().await?, 0);
     cluster.close()
@@ -68,13 +70,11 @@ async fn a_queen_who_comes_back_at_another_address_is_found() -> anyhow::Result<
     let cluster = Cluster::start().await?;
     let mut terminal = Terminal::open(&cluster)?;
     terminal.until_it_shows("● live").await?;
-    let first = cluster.url(Daemon::Queen)?;
     cluster.keeper(&["queen", "stop"]).await?.succeeded()?;
     terminal.until_it_shows("DISCONNECTED").await?;
     cluster.keeper(&["queen", "start"]).await?.succeeded()?;
-    let second = cluster.url(Daemon::Queen)?;
-    assert_ne!(second, first, "ports are not used twice in a row");
-    terminal.until_it_shows(&format!("{} ● live", second.trim_start_matches("http://"))).await?;
+    let now = cluster.url(Daemon::Queen)?;
+    terminal.until_it_shows(&format!("{} ● live", now.trim_start_matches("http://"))).await?;
     // Whatever is asked is asked there.
     terminal.press("8")?;
     terminal.until_it_shows("ms for a question").await?;
@@ -83,11 +83,39 @@ async fn a_queen_who_comes_back_at_another_address_is_found() -> anyhow::Result<
 }
 
 #[tokio::test]
+async fn on_the_first_run_hosts_of_ssh_are_offered_and_a_key_starts_this_machine()
+-> anyhow::Result<()> {
+    let cluster = Cluster::install(Setup::default())?;
+    let ssh = cluster.home().join(".ssh");
+    fs::create_dir_all(&ssh)?;
+    fs::write(ssh.join("config"), "Host gpu-1 attic\nHost *\n  User ada\n")?;
+    cluster.keeper(&["queen", "start"]).await?.succeeded()?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("Found in ~/.ssh/config:  gpu-1  attic").await?;
+    // Picked and looked at; nothing was asked of the queen yet.
+    terminal.press("2")?;
+    terminal.until_it_shows("Add a machine").await?;
+    terminal.press("att\t\r")?;
+    terminal.until_it_shows("Same as: rbee-keeper").await?;
+    terminal.until_it_shows("hive install attic").await?;
+    terminal.press("\u{1b}")?;
+    terminal.until_it_shows("1 this machine").await?;
+    terminal.press("1")?;
+    terminal.until_it_shows("● localhost").await?;
+    cluster.pid(Daemon::Hive)?;
+    assert_eq!(terminal.quit().await?, 0);
+    let jobs = cluster.keeper(&["job", "list", "-o", "json"]).await?.succeeded()?.json()?;
+    assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(1), "{jobs}");
+    cluster.close()
+}
+
+#[tokio::test]
 async fn a_worker_is_started_and_stopped_by_typed_commands() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("one"))?;
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("● live").await?;
+    terminal.until_it_shows("No hive runs yet").await?;
     terminal.press(&format!(":worker spawn --model {}\r", script.model()))?;
     terminal.until_it_shows("spawned in").await?;
     terminal.press("2")?;

@@ -69,6 +69,31 @@ async fn a_hive_that_is_kept_is_found_by_the_next_queen() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn what_a_worker_measures_is_on_its_record_and_its_requests_are_on_the_queens()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let script = cluster.script("short", &Script::words("one two three"))?;
+    let worker = cluster.spawn_worker(&script, 2).await?;
+    let before = cluster.worker(&worker).await?;
+    assert_eq!((&before["slots_total"], &before["slots_desired"]), (&json!(2), &json!(2)));
+    assert_eq!(before["time_to_first_token_ms"], json!(null), "unknown, and not a zero");
+    assert_eq!(before["kv_cache_tokens"], json!(0), "known: it holds nothing");
+
+    cluster.run(&Cluster::infer(&script)).await?;
+    let measured = |it: &serde_json::Value| it["time_to_first_token_ms"].as_f64().is_some();
+    cluster.until_worker(&worker, "a first token to be measured", measured).await?;
+    let after = cluster.worker(&worker).await?;
+    assert!(after["kv_cache_capacity_tokens"].as_u64().is_some_and(|it| it > 0), "{after}");
+    let status = cluster.get("/v1/status").await?;
+    let queen = &status.body["queen"];
+    assert_eq!(queen["time_to_first_token"]["requests"], 1, "{queen}");
+    assert_eq!(after["version"], queen["version"]);
+    let wide = cluster.keeper(&["worker", "list", "-o", "wide"]).await?.succeeded()?;
+    assert!(wide.stdout.contains("TTFT") && wide.stdout.contains("0%"), "{wide:?}");
+    cluster.close()
+}
+
+#[tokio::test]
 async fn starting_what_runs_starts_nothing() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
     cluster.keeper(&["hive", "start"]).await?.succeeded()?;

@@ -66,7 +66,7 @@ fn aims(frames: &[frames::Cost], programs: &[program::Cost]) -> Vec<Aim> {
         aim("a filter keystroke: p99", 5.0, "ms", {
             drew("workers, filter", &SIZES, &|it| milliseconds(it.p99))
         }),
-        aim("the cursor moves: bytes", 400.0, "", { drew("workers, cursor", &SIZES[..1], &drawn) }),
+        aim("the cursor moves: bytes", 400.0, "", drew("workers, cursor", &SIZES[..1], &drawn)),
         aim("a row scrolls: bytes", 2_500.0, "", drew("workers, scroll", &SIZES[..1], &drawn)),
         aim("a whole frame: bytes", 6_000.0, "", drew("first frame", &SIZES[..1], &drawn)),
         aim("start to the first frame, no queen", 50.0, "ms", {

@@ -36,7 +36,10 @@ pub(crate) const NO_QUEEN: &str = "no queen";
 /// So high that every stream has its place.
 const HIGH: (u16, u16) = (160, 130);
 
-const SCENARIOS: [(&str, Load, &[(u16, u16)]); 7] = [
+/// Its name, what goes on, and on which sizes of screen.
+type Scenario = (&'static str, Load, &'static [(u16, u16)]);
+
+const SCENARIOS: [Scenario; 7] = [
     (IDLE, SMALL, &SIZES),
     (IDLE_LARGE, LARGE, &SIZES),
     (BEATS_UNSEEN, Load { heartbeats: 200, silent: 100, ..LARGE }, &SIZES),

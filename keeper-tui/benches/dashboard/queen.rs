@@ -92,7 +92,9 @@ async fn beat(feed: Feed, load: Load) {
         if number % load.hives < load.silent {
             number += load.silent;
         }
-        if let Ok(record) = fleet::worker(number, number % load.hives, count) {
+        // Another figure each time it is its turn.
+        let beats = count + count / load.workers.max(1) as u64;
+        if let Ok(record) = fleet::worker(number, number % load.hives, beats) {
             feed.publish(FeedEvent::Worker(Change::from(record)));
         }
     }

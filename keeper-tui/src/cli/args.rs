@@ -277,6 +277,8 @@ pub enum ConfigCommand {
     Check,
     /// Make a config.toml and a hives.conf with comments; what is there stays
     Init,
+    /// The dashboard's keys as they are now, yours in the place of the usual ones
+    Keys,
 }
 
 impl Options {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::config::{HiveEntry, Paths, Reach, check::Check, examples};
+use ::config::{Config, HiveEntry, Paths, Reach, check::Check, examples};
 use protocol::HiveId;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use super::{
     table::{Cell, Table},
     terminal::Tone,
 };
+use crate::tui::{self, Keymap};
 
 /// `config …`
 pub fn config(out: &mut Output, command: ConfigCommand) -> Outcome {
@@ -26,6 +27,7 @@ pub fn config(out: &mut Output, command: ConfigCommand) -> Outcome {
         ConfigCommand::Path => path(&paths),
         ConfigCommand::Check => check(&paths),
         ConfigCommand::Init => init(&paths)?,
+        ConfigCommand::Keys => keys(&paths),
     };
     out.report(None, &report)?;
     Ok(report.exit)
@@ -62,10 +64,13 @@ fn path(paths: &Paths) -> Report {
 }
 
 fn check(paths: &Paths) -> Report {
-    let Check { config, problems } = ::config::check::check(paths);
+    let Check { config, mut problems } = ::config::check::check(paths);
+    let (of_dashboard, of_keys) = dashboard_problems(&config);
+    problems.extend(of_dashboard);
+    let warnings: Vec<String> = config.warnings.iter().cloned().chain(of_keys).collect();
     let mut blocks = Vec::new();
     blocks.extend(problems.iter().map(|problem| Block::Line(format!("error: {problem}"))));
-    blocks.extend(config.warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
+    blocks.extend(warnings.iter().map(|warning| Block::Line(format!("warning: {warning}"))));
     blocks.push(Block::Line(verdict(paths, problems.len())));
     if !config.hives.is_empty() {
         blocks.push(Block::Table(hives(&config.hives)));
@@ -75,12 +80,70 @@ fn check(paths: &Paths) -> Report {
         document: json!({
             "ok": problems.is_empty(),
             "problems": problems,
-            "warnings": config.warnings,
+            "warnings": warnings,
             "hives": entries,
         }),
         names: config.hives.keys().map(ToString::to_string).collect(),
         blocks,
         exit: if problems.is_empty() { Exit::Done } else { Exit::Usage },
+    }
+}
+
+/// What is wrong with what only the dashboard understands, and what is merely
+/// worth knowing.
+fn dashboard_problems(config: &Config) -> (Vec<String>, Vec<String>) {
+    let (_, of_keys) = Keymap::read(&config.keys);
+    let (granted, refused): (Vec<_>, Vec<_>) = of_keys.iter().partition(|it| it.is_granted);
+    let mut problems: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    if let Some(theme) = &config.keeper.theme
+        && let Err(problem) = tui::Options::default().with_theme(&theme.text)
+    {
+        problems.push(format!("{}: {problem}", theme.place));
+    }
+    (problems, granted.iter().map(ToString::to_string).collect())
+}
+
+fn keys(paths: &Paths) -> Report {
+    let Check { config, problems } = ::config::check::check(paths);
+    let (keymap, of_keys) = Keymap::read(&config.keys);
+    let is_right = problems.is_empty() && of_keys.iter().all(|it| it.is_granted);
+    let said: Vec<String> =
+        problems.into_iter().chain(of_keys.iter().map(ToString::to_string)).collect();
+    let mut table = Table::new(["CONTEXT", "ACTION", "KEYS", "USUALLY", "WHAT"]);
+    let mut documents = Vec::new();
+    let mut names = Vec::new();
+    for row in keymap.listed() {
+        let is_usual = row.keys == row.usual;
+        let keys = match row.keys.as_slice() {
+            [] => Cell::toned("none", Tone::Warn),
+            keys if is_usual => Cell::new(keys.join(" ")),
+            keys => Cell::toned(keys.join(" "), Tone::Good),
+        };
+        let usually = (!is_usual).then(|| row.usual.join(" "));
+        table.row([
+            Cell::new(row.context),
+            Cell::new(row.action),
+            keys,
+            Cell::from(usually),
+            Cell::new(row.what),
+        ]);
+        names.push(format!("{}.{}", row.context, row.action));
+        documents.push(json!({
+            "context": row.context,
+            "action": row.action,
+            "keys": row.keys,
+            "default": row.usual,
+            "what": row.what,
+        }));
+    }
+    let mut blocks: Vec<Block> =
+        said.iter().map(|problem| Block::Line(format!("warning: {problem}"))).collect();
+    blocks.push(Block::Table(table));
+    Report {
+        document: json!({ "keys": documents, "problems": said }),
+        names,
+        blocks,
+        exit: if is_right { Exit::Done } else { Exit::Usage },
     }
 }
 

@@ -36,33 +36,26 @@ pub fn is_wanted(cli: &Cli) -> bool {
 /// Runs it until the operator leaves.
 pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failure> {
     let options = &cli.options;
-    let look = tui::Options::from_environment();
-    let look = match options.color {
-        ColorChoice::Auto => look,
-        ColorChoice::Always => look.with_colour(),
-        ColorChoice::Never => look.without_colour(),
+    let (color, read_only) = (options.color, options.read_only);
+    let understand = move |config: &Config| settings(config, color, read_only);
+    let wrong = |message| Failure::new(Exit::Usage, "theme", message);
+    let look = understand(&config).map_err(wrong)?;
+    let configuration = tui::Configuration {
+        paths: paths.clone(),
+        config: config.clone(),
+        understand: Arc::new(understand),
     };
+    if let Some(Command::Replay(args)) = &cli.command {
+        let _log = log_to_file(&paths, options.verbose)?;
+        return replay(args, look, configuration).await;
+    }
     let program = options.queen.as_ref().map_or_else(
         || "rbee-keeper".to_owned(),
         |queen| format!("rbee-keeper --queen {}", shell_word(queen.as_str())),
     );
     let copy_file = paths.keeper_dir().join("copied.txt");
-    let wrong = |message| Failure::new(Exit::Usage, "theme", message);
-    let look = match &config.keeper.theme {
-        Some(theme) => look.with_theme(theme).map_err(wrong)?,
-        None => look,
-    };
-    let look = match config.keeper.glyphs {
-        Glyphs::Auto => look,
-        Glyphs::Ascii => look.in_ascii(),
-    };
-    let look = config.keeper.fps.map_or(look, |fps| look.with_fps(fps));
-    let read = paths.config_file().display().to_string();
-    let look = if options.read_only { look.read_only() } else { look };
-    if let Some(Command::Replay(args)) = &cli.command {
-        let _log = log_to_file(&paths, options.verbose)?;
-        return replay(args, look).await;
-    }
+    let session_file =
+        config.keeper.restore_session.then(|| paths.keeper_dir().join("session.json"));
     let address = local::queen_address(options.queen.as_ref(), &paths, &config)?;
     let queen = local::daemon(&address, &config)?;
     let find_queen = local::find_queen(options.queen.clone(), paths.clone(), config.clone());
@@ -84,17 +77,47 @@ pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failur
         queen,
         find_queen,
         start_queen,
-        options: look,
-        config: read,
+        settings: look,
         program,
         copy_file,
+        configuration,
+        session_file,
     };
     ended(tui::run(dashboard).await)
 }
 
-async fn replay(args: &ReplayArgs, look: tui::Options) -> Result<Exit, Failure> {
+/// What the terminal, the command line and the configuration say about it.
+fn settings(config: &Config, color: ColorChoice, read_only: bool) -> Result<tui::Settings, String> {
+    let options = tui::Options::from_environment();
+    let options = match color {
+        ColorChoice::Auto => options,
+        ColorChoice::Always => options.with_colour(),
+        ColorChoice::Never => options.without_colour(),
+    };
+    let options = match &config.keeper.theme {
+        Some(theme) => options
+            .with_theme(&theme.text)
+            .map_err(|problem| format!("{}: {problem}", theme.place))?,
+        None => options,
+    };
+    let options = match config.keeper.glyphs {
+        Glyphs::Auto => options,
+        Glyphs::Ascii => options.in_ascii(),
+    };
+    let options = config.keeper.fps.map_or(options, |fps| options.with_fps(fps));
+    let options = if read_only { options.read_only() } else { options };
+    let (keymap, problems) = tui::Keymap::read(&config.keys);
+    let notices = problems.iter().map(ToString::to_string).collect();
+    Ok(tui::Settings { options, keymap, notices })
+}
+
+async fn replay(
+    args: &ReplayArgs,
+    look: tui::Settings,
+    configuration: tui::Configuration,
+) -> Result<Exit, Failure> {
     let recording = record::load(&args.file)?;
-    ended(tui::replay(recording, args.speed, look).await)
+    ended(tui::replay(recording, args.speed, look, configuration).await)
 }
 
 fn ended(ended: anyhow::Result<()>) -> Result<Exit, Failure> {

@@ -61,6 +61,10 @@ pub(crate) enum Effect {
     LeaveLog,
     /// Show a text in the operator's pager.
     Page(String),
+    /// Open the configuration in the operator's editor.
+    EditConfig,
+    /// Ask the terminal for what the mouse does, or ask it no more.
+    Mouse(bool),
     /// Launch a queen on this machine.
     StartQueen,
     /// Try to reach the queen now instead of when the wait is over.

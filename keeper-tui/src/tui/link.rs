@@ -155,8 +155,13 @@ impl Link {
             Effect::LeaveLog => self.leave_log(),
             Effect::StartQueen => self.launch(),
             Effect::Retry => self.feed.retry_now(),
-            Effect::Copy(_) | Effect::Page(_) | Effect::Redraw | Effect::Suspend | Effect::Quit => {
-            }
+            Effect::Copy(_)
+            | Effect::Page(_)
+            | Effect::EditConfig
+            | Effect::Mouse(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
         }
     }
 
@@ -349,6 +354,8 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         | Effect::Copy(_)
         | Effect::CopyToFile(_)
         | Effect::Page(_)
+        | Effect::EditConfig
+        | Effect::Mouse(_)
         | Effect::Retry
         | Effect::Redraw
         | Effect::Suspend

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyEvent, MouseButton, MouseEventKind};
 use protocol::{
     JobId, WorkerId,
     fleet::BuildInfo,
@@ -12,6 +12,9 @@ use protocol::{
     model::ModelRecord,
     operation::Operation,
 };
+use ratatui::layout::Position;
+
+use super::configuration::Reread;
 
 pub(crate) use crate::news::FeedNews;
 
@@ -22,6 +25,13 @@ pub(crate) enum Message {
     Key(KeyEvent),
     /// Text came in at once.
     Paste(String),
+    /// The mouse did something.
+    Mouse {
+        /// What.
+        mouse: Mouse,
+        /// Where.
+        at: Position,
+    },
     /// The terminal has another size.
     Resize {
         /// Columns.
@@ -87,12 +97,39 @@ pub(crate) enum Message {
     },
     /// The pager is closed; or one sentence why it never opened.
     Paged(Result<(), String>),
+    /// The configuration was edited; or what is wrong with it.
+    ConfigEdited(Result<Reread, Vec<String>>),
+    /// What should be known about the operator's files.
+    Noticed(Vec<String>),
     /// A queen being launched says something.
     StartLine(String),
     /// The launch is over.
     StartEnded(Result<(), String>),
     /// The recording that is played has come to its end.
     RecordingEnded,
+}
+
+/// What a mouse can do here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mouse {
+    /// The left button went down.
+    Click,
+    /// One notch.
+    WheelUp,
+    /// One notch.
+    WheelDown,
+}
+
+impl Mouse {
+    /// What an event of the terminal is, if it is anything.
+    pub(crate) fn of(kind: MouseEventKind) -> Option<Self> {
+        match kind {
+            MouseEventKind::Down(MouseButton::Left) => Some(Self::Click),
+            MouseEventKind::ScrollUp => Some(Self::WheelUp),
+            MouseEventKind::ScrollDown => Some(Self::WheelDown),
+            _ => None,
+        }
+    }
 }
 
 /// One piece of news of a job's stream.

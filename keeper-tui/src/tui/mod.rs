@@ -12,6 +12,7 @@
 
 mod actions;
 mod clock;
+mod configuration;
 mod effect;
 #[cfg(test)]
 mod fixture;
@@ -23,6 +24,7 @@ mod options;
 mod pager;
 mod replay;
 mod screen;
+mod session;
 mod signals;
 mod sizes;
 mod state;
@@ -40,6 +42,7 @@ use crossterm::{
 };
 use futures::StreamExt;
 use jiff::tz::TimeZone;
+use ratatui::layout::Position;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -49,14 +52,21 @@ use self::{
     clock::Clock,
     effect::Effect,
     link::Link,
-    message::Message,
+    message::{Message, Mouse},
     replay::Replay,
     screen::{Screen, Writer},
     signals::{Asked, Signals},
     state::{Model, Source},
     terminal::Guard,
+    update::session::Session,
 };
-pub use self::{link::StartQueen, offscreen::Offscreen, options::Options};
+pub use self::{
+    configuration::{Configuration, Settings},
+    keymap::Keymap,
+    link::StartQueen,
+    offscreen::Offscreen,
+    options::Options,
+};
 use crate::{
     feed::FindQueen,
     recording::{self, Recording, Speed},
@@ -70,14 +80,16 @@ pub struct Dashboard {
     pub find_queen: FindQueen,
     /// How one is launched when there is none.
     pub start_queen: StartQueen,
-    /// What the terminal can show.
-    pub options: Options,
+    /// How it looks, and what keys do.
+    pub settings: Settings,
     /// How command lines begin that reach the same queen.
     pub program: String,
     /// Where what is copied goes that the terminal does not take.
     pub copy_file: PathBuf,
-    /// Where the configuration is that was read.
-    pub config: String,
+    /// The configuration that was read.
+    pub configuration: Configuration,
+    /// Where it is kept how the dashboard was left; none: nowhere.
+    pub session_file: Option<PathBuf>,
 }
 
 /// Between frames when only news came; a key is always shown at once.
@@ -99,11 +111,12 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, find_queen, start_queen, options, config, program, copy_file } =
-        dashboard;
+    let Dashboard { queen, find_queen, start_queen, settings, program, copy_file, .. } = dashboard;
+    let Dashboard { configuration, session_file, .. } = dashboard;
     let address = address(queen.base_url());
     let (sender, news) = mpsc::channel(NEWS);
-    let link = Link::start(queen, find_queen, start_queen, copy_file, options.read_only, sender);
+    let is_read_only = settings.options.read_only;
+    let link = Link::start(queen, find_queen, start_queen, copy_file, is_read_only, sender);
     let source = Feeding {
         address,
         source: Source::Queen,
@@ -111,13 +124,19 @@ pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
         link: Partner::Queen(Box::new(link)),
         news,
         program,
-        config: Some(config),
+        configuration,
+        session_file,
     };
-    terminal::DASHBOARD.scope((), show(source, options)).await
+    terminal::DASHBOARD.scope((), show(source, settings)).await
 }
 
 /// The same with a recording in the place of the queen.
-pub async fn replay(recording: Recording, speed: Speed, options: Options) -> anyhow::Result<()> {
+pub async fn replay(
+    recording: Recording,
+    speed: Speed,
+    settings: Settings,
+    configuration: Configuration,
+) -> anyhow::Result<()> {
     let recording = Arc::new(recording);
     let clock = recording::Clock::start(&recording, speed);
     let (sender, news) = mpsc::channel(NEWS);
@@ -129,9 +148,10 @@ pub async fn replay(recording: Recording, speed: Speed, options: Options) -> any
         link: Partner::Recording(Replay::start(recording, clock, sender)),
         news,
         program: "rbee-keeper".to_owned(),
-        config: None,
+        configuration,
+        session_file: None,
     };
-    terminal::DASHBOARD.scope((), show(source, options)).await
+    terminal::DASHBOARD.scope((), show(source, settings)).await
 }
 
 /// An address as a person reads it.
@@ -149,7 +169,8 @@ struct Feeding {
     news: mpsc::Receiver<Message>,
     /// How command lines begin that reach the same queen.
     program: String,
-    config: Option<String>,
+    configuration: Configuration,
+    session_file: Option<PathBuf>,
 }
 
 /// Who is asked to do things.
@@ -175,6 +196,8 @@ enum Flow {
     Suspend,
     /// It is a pager's for a while.
     Page(String),
+    /// It is an editor's for a while, for the configuration.
+    Edit,
     Leave,
 }
 
@@ -188,8 +211,10 @@ enum Woken {
     Tick,
 }
 
-async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
-    let Feeding { address, source, clock, link, mut news, program, config } = feeding;
+async fn show(feeding: Feeding, settings: Settings) -> anyhow::Result<()> {
+    let Feeding { address, source, clock, link, news, program, .. } = feeding;
+    let Feeding { configuration, session_file, .. } = feeding;
+    let Settings { options, keymap, mut notices } = settings;
     // Under NO_COLOR crossterm would print resets that undo bold and reverse;
     // what is coloured is decided by the theme alone.
     crossterm::style::force_color_output(true);
@@ -199,31 +224,62 @@ async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
     let size = terminal_size();
     let mut model = Model::new(address, options.theme, TimeZone::system(), size);
     model.program = program;
+    model.set_keymap(keymap);
+    if let Some(file) = &session_file {
+        match session::read(file, &model.address) {
+            Ok(Some(session)) => update::session::restore(&mut model, session),
+            Ok(None) => {}
+            Err(problem) => notices.push(problem),
+        }
+    }
     model.can_copy = options.can_copy;
     let mut desk = Desk {
         model: Model { source, is_read_only: options.read_only, ..model },
         screen: Screen::new(size)?,
         link,
         clock,
-        frame: options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME }),
+        frame: least_between_frames(options),
+        configuration,
         due: Some(Instant::now()),
         drawn_at: None,
         listen_at: None,
         next_change: None,
         copied: Vec::new(),
     };
-    desk.model.queen.config = config;
+    if desk.model.source == Source::Queen {
+        let file = desk.configuration.paths.config_file();
+        desk.model.queen.config = Some(file.display().to_string());
+    }
+    desk.take(Message::Noticed(notices))?;
+    let left = attend(&mut desk, news, &guard, &mut signals, &mut writer).await;
+    if let Some(file) = &session_file
+        && let Err(error) = session::write(file, &desk.model.address, Session::of(&desk.model))
+    {
+        tracing::warn!(%error, file = %file.display(), "the session is not kept");
+    }
+    left
+}
+
+fn least_between_frames(options: Options) -> Duration {
+    options.frame.unwrap_or(if options.over_ssh { FRAME_OVER_SSH } else { FRAME })
+}
+
+/// Takes in whatever happens until it is time to leave.
+async fn attend(
+    desk: &mut Desk,
+    mut news: mpsc::Receiver<Message>,
+    guard: &Guard,
+    signals: &mut Signals,
+    writer: &mut Writer,
+) -> anyhow::Result<()> {
     let mut input = EventStream::new();
     let mut batch = Vec::new();
-
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
             match desk.drain(&mut input, &mut news).await? {
                 Flow::GoOn => {}
                 Flow::Leave => break,
-                away => {
-                    input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
-                }
+                away => input = lend(away, input, guard, signals, writer, desk).await?,
             }
             if let Some(frame) = desk.draw()? {
                 writer.write(frame)?;
@@ -260,15 +316,17 @@ async fn show(feeding: Feeding, options: Options) -> anyhow::Result<()> {
         match flow {
             Flow::GoOn => {}
             Flow::Leave => break,
-            away => {
-                input = lend(away, input, &guard, &mut signals, &mut writer, &mut desk).await?;
-            }
+            away => input = lend(away, input, guard, signals, writer, desk).await?,
         }
     }
     // The reader of keys first: it would take what is typed for the shell.
     drop(input);
     drop(timeout(LAST_FRAME, writer.done()).await);
     Ok(())
+}
+
+fn mouse_mode(on: bool) -> &'static [u8] {
+    if on { terminal::MOUSE_ON } else { terminal::MOUSE_OFF }
 }
 
 async fn at(time: Option<Instant>) {
@@ -306,8 +364,19 @@ async fn lend(
     drop(input);
     writer.done().await?;
     guard.leave();
-    let paged = match to {
-        Flow::Page(text) => Some(signals.apart_from_interrupts(pager::show(&text)).await),
+    let came_of_it = match to {
+        Flow::Page(text) => {
+            let paged = signals.apart_from_interrupts(pager::show(&text)).await;
+            Some(Message::Paged(paged))
+        }
+        Flow::Edit => {
+            let editing = desk.configuration.edit();
+            let (edited, options) = signals.apart_from_interrupts(editing).await;
+            if let Some(options) = options {
+                desk.frame = least_between_frames(options);
+            }
+            Some(edited)
+        }
         _ => {
             signals.stop().await?;
             None
@@ -315,8 +384,8 @@ async fn lend(
     };
     guard.enter()?;
     desk.appear()?;
-    if let Some(result) = paged {
-        desk.take(Message::Paged(result))?;
+    if let Some(message) = came_of_it {
+        desk.take(message)?;
     }
     Ok(EventStream::new())
 }
@@ -327,6 +396,7 @@ struct Desk {
     screen: Screen,
     link: Partner,
     clock: Clock,
+    configuration: Configuration,
     /// The least time between frames that no key asked for.
     frame: Duration,
     /// When a frame is to be drawn; `None` when nothing changed.
@@ -352,6 +422,8 @@ impl Desk {
                 }
                 Effect::Suspend => flow = Flow::Suspend,
                 Effect::Page(text) => flow = Flow::Page(text),
+                Effect::EditConfig => flow = Flow::Edit,
+                Effect::Mouse(on) => self.copied.extend(mouse_mode(on)),
                 Effect::Quit => return Ok(Flow::Leave),
                 effect => self.link.execute(effect),
             }
@@ -368,7 +440,13 @@ impl Desk {
                 self.screen.resize((width, height));
                 Message::Resize { width, height }
             }
-            Event::Mouse(_) | Event::FocusGained | Event::FocusLost => return Ok(Flow::GoOn),
+            Event::Mouse(mouse) => match Mouse::of(mouse.kind) {
+                Some(kind) => {
+                    Message::Mouse { mouse: kind, at: Position::new(mouse.column, mouse.row) }
+                }
+                None => return Ok(Flow::GoOn),
+            },
+            Event::FocusGained | Event::FocusLost => return Ok(Flow::GoOn),
         };
         self.due = Some(Instant::now());
         self.take(message)
@@ -446,6 +524,9 @@ impl Desk {
         self.screen.resize(size);
         self.model.size = size;
         self.screen.forget()?;
+        if self.model.ui.mouse {
+            self.copied.extend(mouse_mode(true));
+        }
         self.due = Some(Instant::now());
         Ok(())
     }

@@ -25,8 +25,14 @@ tokio::task_local! {
 
 /// Alternate screen, bracketed paste, no cursor, an empty screen.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?2004h\x1b[?25l\x1b[2J";
-/// The end of a frame that may have been cut off, then everything back.
-const LEAVE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?2004l\x1b[?1049l\x1b[?25h";
+/// The end of a frame that may have been cut off, then everything back, the
+/// mouse as well: whether it is on is not known in a panic.
+const LEAVE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1000l\x1b[?2004l\x1b[?1049l\x1b[?25h";
+/// Buttons and the wheel, and not each move, in the form that knows no limit
+/// of columns.
+pub(crate) const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+/// None of it.
+pub(crate) const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Sync + Send + 'static;
 

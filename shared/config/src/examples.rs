@@ -39,15 +39,21 @@ pub struct InitError {
 /// Makes the files that are not there, for this user alone. What is there is
 /// never touched.
 pub fn install(paths: &Paths) -> Result<Vec<Made>, InitError> {
+    Ok(vec![install_config(paths)?, make(paths.hives_file(), HIVES, paths)?])
+}
+
+/// The same for `config.toml` alone.
+pub fn install_config(paths: &Paths) -> Result<Made, InitError> {
+    make(paths.config_file(), CONFIG, paths)
+}
+
+fn make(path: PathBuf, text: &str, paths: &Paths) -> Result<Made, InitError> {
     create_private_dir(&paths.config_dir)
         .map_err(|source| InitError { path: paths.config_dir.clone(), source })?;
-    [(paths.config_file(), CONFIG), (paths.hives_file(), HIVES)]
-        .into_iter()
-        .map(|(path, text)| match create(&path, text) {
-            Ok(is_new) => Ok(Made { path, is_new }),
-            Err(source) => Err(InitError { path, source }),
-        })
-        .collect()
+    match create(&path, text) {
+        Ok(is_new) => Ok(Made { path, is_new }),
+        Err(source) => Err(InitError { path, source }),
+    }
 }
 
 /// Whether the file is new. It appears whole, or it does not appear: it is

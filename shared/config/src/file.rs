@@ -20,7 +20,9 @@ use toml::de::DeTable;
 use crate::{
     Paths,
     hives::{HiveEntry, Origin, Reach},
-    hives_conf, text_file,
+    hives_conf,
+    keys::{KeysConfig, Place, Written},
+    text_file,
     toml_section::{Section, Source},
 };
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub hive: HiveConfig,
     /// `[keeper]`
     pub keeper: KeeperConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
     /// `[hives.<alias>]` and `hives.conf`: the hives the queen knows.
     pub hives: BTreeMap<HiveId, HiveEntry>,
     /// What is understood and perhaps not meant; whoever reads the
@@ -89,12 +93,14 @@ pub struct KeeperConfig {
     /// The most frames the dashboard draws in a second; none: it chooses.
     pub fps: Option<u32>,
     /// The dashboard's theme by name; none: the terminal's own colours.
-    pub theme: Option<String>,
+    pub theme: Option<Written>,
     /// Whether starting this machine's hive tells what `local-hive` would
     /// save, where the queen was built without it.
     pub local_hive_notice: bool,
     /// The signs the dashboard draws with.
     pub glyphs: Glyphs,
+    /// Whether the dashboard opens as it was left.
+    pub restore_session: bool,
 }
 
 /// `[keeper] glyphs`
@@ -203,6 +209,7 @@ impl Default for KeeperConfig {
             theme: None,
             local_hive_notice: true,
             glyphs: Glyphs::default(),
+            restore_session: true,
         }
     }
 }
@@ -233,7 +240,10 @@ impl Config {
         let config = Self {
             queen: QueenConfig::read(root.section("queen")?, source)?,
             hive: HiveConfig::read(root.section("hive")?, source)?,
-            keeper: KeeperConfig::read(root.section("keeper")?)?,
+            keeper: KeeperConfig::read(root.section("keeper")?, source)?,
+            keys: root
+                .untyped("keys")
+                .map_or_else(KeysConfig::default, |value| KeysConfig::read(value, source)),
             hives: root
                 .sections("hives")?
                 .into_iter()
@@ -313,17 +323,22 @@ impl HiveConfig {
 }
 
 impl KeeperConfig {
-    fn read(mut section: Section<'_>) -> Result<Self, ConfigError> {
+    fn read(mut section: Section<'_>, source: Source<'_>) -> Result<Self, ConfigError> {
         let keeper = Self {
             queen_url: section.parsed("queen_url", BaseUrl::SHAPE)?.map(|url| url.value),
             fps: section.integer("fps", 1..=60)?,
-            theme: section.parsed("theme", "the name of a theme")?.map(|theme| theme.value),
+            theme: section
+                .parsed("theme", "the name of a theme")?
+                .map(|theme| Written { text: theme.value, place: Place::of(source, theme.offset) }),
             local_hive_notice: section
                 .boolean("local_hive_notice")?
                 .unwrap_or(Self::default().local_hive_notice),
             glyphs: section
                 .parsed("glyphs", "`auto` or `ascii`")?
                 .map_or_else(Glyphs::default, |glyphs| glyphs.value),
+            restore_session: section
+                .boolean("restore_session")?
+                .unwrap_or(Self::default().restore_session),
         };
         section.finish()?;
         Ok(keeper)

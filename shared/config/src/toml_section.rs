@@ -124,6 +124,11 @@ impl<'a> Section<'a> {
         boolean.map(Some).ok_or_else(|| self.must_be(key, "true or false", value))
     }
 
+    /// Whatever stands there.
+    pub(crate) fn untyped(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.take(key)
+    }
+
     /// Refuses the first key that nobody asked for.
     pub(crate) fn finish(self) -> Result<(), ConfigError> {
         let unknown = self

@@ -9,7 +9,7 @@
 //!
 //! A handler publishes only through the [`JobHandle`] it was given, so an
 //! event without its job cannot be written down. Every event is committed to
-//! the store before a reader can see it. The end is a compare-and-set in the
+//! the store before a reader can see it, and a result together with the end. The end is a compare-and-set in the
 //! store, so that a cancel that races with completion leaves one end.
 //!
 //! A handler may leave a checkpoint. When the daemon dies, the next life goes
@@ -35,7 +35,7 @@ use protocol::{
     ApiError, ErrorCode, JobId, Timestamp,
     deadline::Deadline,
     fleet::{FeedEvent, Gone},
-    job::{End, JobDetails, JobRecord, JobState},
+    job::{End, JobDetails, JobEvent, JobRecord, JobState},
     operation::Target,
 };
 use serde::Serialize;
@@ -137,9 +137,14 @@ struct Live {
     log: Arc<JobLog>,
     cancel: CancellationToken,
     /// One publisher at a time: numbers are given and committed in order.
-    publishing: Arc<tokio::sync::Mutex<()>>,
+    publishing: Arc<tokio::sync::Mutex<Held>>,
     accepted_at: Instant,
 }
+
+/// A result that was given and is not committed yet. The end nearly always
+/// comes right after it, and both in one commit cost half as much; whatever
+/// else comes takes it along.
+type Held = Option<JobEvent>;
 
 /// What a new job is made from besides its operation.
 #[derive(Debug, Clone, Default)]
@@ -186,7 +191,7 @@ impl Jobs {
         for Unended { record, checkpoint } in self.shared.store.unended().await? {
             if checkpoint.is_none() {
                 let end = End::Error { error: left_behind(self.shared.actor) };
-                self.shared.store.end(ended(record, &end), end).await?;
+                self.shared.store.end(ended(record, &end), end, None).await?;
             }
         }
         Ok(())

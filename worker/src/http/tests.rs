@@ -205,7 +205,7 @@ async fn promtool_finds_nothing_wrong_with_the_numbers_of_a_worker() {
         "rbee_waiting_requests 0",
         "rbee_tokens_generated_total 5",
         "rbee_kv_cache_tokens 0",
-        "rbee_kv_cache_capacity_tokens 256",
+        "rbee_kv_cache_capacity_tokens 4096",
         "rbee_time_to_first_token_seconds_count 1",
         "rbee_sse_readers{stream=\"inference\"} 0",
     ] {

@@ -2,15 +2,21 @@
 //! so none of them can say something else than another.
 //!
 //! Keys that terminals, multiplexers and shells keep for themselves are never
-//! bound; a test holds the list. Every action that changes something names the
-//! command that does the same without a dashboard.
+//! bound by it; a test holds the list. Every action that changes something
+//! names the command that does the same without a dashboard. [`Keymap`] is the
+//! table with the operator's keys in it.
 
 mod action;
+mod key;
+mod remap;
 mod table;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::borrow::Cow;
 
-pub(crate) use self::{action::Action, table::KEYMAP};
+use crossterm::event::{KeyEvent, KeyModifiers};
+
+pub use self::remap::Keymap;
+pub(crate) use self::{action::Action, key::Key, table::KEYMAP};
 use super::state::{HiveTab, Model, Pane, View, dialog::Dialog};
 
 /// Where a binding holds.
@@ -71,6 +77,53 @@ pub(crate) enum Context {
 }
 
 impl Context {
+    /// Its name in the configuration.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Dialog => "question",
+            Self::Name => "name",
+            Self::Menu => "menu",
+            Self::Form => "form",
+            Self::Filter => "filter",
+            Self::Palette => "palette",
+            Self::Pager => "history",
+            Self::Help => "help",
+            Self::Prompt => "prompt",
+            Self::Word => "word",
+            Self::Reading => "reading",
+            Self::Rows => "rows",
+            Self::Hive => "hive",
+            Self::Events => "events",
+            Self::Settings => "settings",
+            Self::Offer => "no-queen",
+            Self::Machine => "machine",
+            Self::Welcome => "no-hive",
+            Self::Move => "moving",
+            Self::Fleet => "fleet",
+            Self::Infer => "infer",
+            Self::Target => "selection",
+            Self::List => "tables",
+            Self::Panes => "panes",
+            Self::Anywhere => "everywhere",
+        }
+    }
+
+    /// Whether text is typed there, so that a letter is a letter.
+    fn is_typing(self) -> bool {
+        matches!(
+            self,
+            Self::Always
+                | Self::Name
+                | Self::Form
+                | Self::Filter
+                | Self::Palette
+                | Self::Machine
+                | Self::Prompt
+                | Self::Word
+        )
+    }
+
     /// The heading in the help.
     fn heading(self) -> &'static str {
         match self {
@@ -104,61 +157,13 @@ impl Context {
     }
 }
 
-/// A key as it is bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key {
-    code: KeyCode,
-    ctrl: bool,
-    twice: bool,
-}
-
-impl Key {
-    const fn char(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: false, twice: false }
-    }
-
-    const fn ctrl(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: true, twice: false }
-    }
-
-    const fn twice(c: char) -> Self {
-        Self { code: KeyCode::Char(c), ctrl: false, twice: true }
-    }
-
-    const fn code(code: KeyCode) -> Self {
-        Self { code, ctrl: false, twice: false }
-    }
-
-    fn label(self) -> String {
-        match self.code {
-            KeyCode::Char(c) if self.ctrl => format!("^{c}"),
-            KeyCode::Char(c) if self.twice => format!("{c}{c}"),
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(c) => c.to_string(),
-            KeyCode::Enter => "Enter".to_owned(),
-            KeyCode::Esc => "Esc".to_owned(),
-            KeyCode::Tab => "Tab".to_owned(),
-            KeyCode::BackTab => "S-Tab".to_owned(),
-            KeyCode::Up => "↑".to_owned(),
-            KeyCode::Down => "↓".to_owned(),
-            KeyCode::Left => "Left".to_owned(),
-            KeyCode::Right => "Right".to_owned(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            KeyCode::Home => "Home".to_owned(),
-            KeyCode::End => "End".to_owned(),
-            other => format!("{other}"),
-        }
-    }
-}
-
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Binding {
     /// Where it holds.
     pub(crate) context: Context,
     /// Any of these.
-    pub(crate) keys: &'static [Key],
+    pub(crate) keys: Cow<'static, [Key]>,
     /// What it does.
     pub(crate) action: Action,
     /// One word for the footer; empty keeps it out of there.
@@ -170,12 +175,13 @@ pub(crate) struct Binding {
 impl Binding {
     /// Its keys as the help shows them.
     pub(crate) fn keys_label(&self) -> String {
-        self.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(" ")
+        let keys: Vec<_> = self.keys.iter().map(|key| key.label()).collect();
+        if keys.is_empty() { "no key".to_owned() } else { keys.join(" ") }
     }
 
     /// Its first key as the footer shows it.
-    pub(crate) fn key_label(&self) -> String {
-        self.keys.first().map(|key| key.label()).unwrap_or_default()
+    pub(crate) fn key_label(&self) -> Option<String> {
+        self.keys.first().map(|key| key.label())
     }
 
     /// The heading it stands under in the help.
@@ -191,7 +197,7 @@ const fn bind(
     hint: &'static str,
     what: &'static str,
 ) -> Binding {
-    Binding { context, keys, action, hint, what }
+    Binding { context, keys: Cow::Borrowed(keys), action, hint, what }
 }
 
 /// Where one is, the nearest first.
@@ -267,16 +273,11 @@ fn in_front(dialog: &Dialog) -> Context {
 }
 
 /// The bindings that hold now, the nearest context first.
-pub(crate) fn bindings(model: &Model) -> impl Iterator<Item = &'static Binding> {
+pub(crate) fn bindings(model: &Model) -> impl Iterator<Item = &Binding> {
+    let all = model.keymap.bindings();
     contexts(model)
         .into_iter()
-        .flat_map(|context| KEYMAP.iter().filter(move |it| it.context == context))
-}
-
-/// The first key that does this.
-pub(crate) fn key_of(action: Action) -> String {
-    let binding = KEYMAP.iter().find(|binding| binding.action == action);
-    binding.map(Binding::key_label).unwrap_or_default()
+        .flat_map(move |context| all.iter().filter(move |it| it.context == context))
 }
 
 /// What a key does now.
@@ -284,30 +285,28 @@ pub(crate) fn key_of(action: Action) -> String {
 pub(crate) enum Lookup {
     /// This.
     Does(Action),
-    /// It is the first half of a key typed twice.
-    Half,
+    /// It is the first half of this letter typed twice.
+    Half(char),
     /// Nothing.
     Nothing,
 }
 
-/// Finds out; `g_typed` says that a first `g` is waiting for its second.
-pub(crate) fn lookup(model: &Model, event: &KeyEvent, g_typed: bool) -> Lookup {
-    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
-    if event.modifiers.intersects(!(KeyModifiers::CONTROL | KeyModifiers::SHIFT)) {
+/// Finds out; `typed` is the letter that is waiting for its second half.
+pub(crate) fn lookup(model: &Model, event: &KeyEvent, typed: Option<char>) -> Lookup {
+    let known = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
+    if event.modifiers.intersects(!known) {
         return Lookup::Nothing;
     }
-    let mut half = false;
+    let mut half = None;
     for binding in bindings(model) {
-        for key in binding.keys {
-            if key.code == event.code && key.ctrl == ctrl {
-                if key.twice == g_typed {
-                    return Lookup::Does(binding.action);
-                }
-                half |= key.twice;
+        for key in binding.keys.iter().filter(|key| key.is_pressed(event)) {
+            if key.half() == typed {
+                return Lookup::Does(binding.action);
             }
+            half = half.or(key.half());
         }
     }
-    if half { Lookup::Half } else { Lookup::Nothing }
+    half.map_or(Lookup::Nothing, Lookup::Half)
 }
 
 #[cfg(test)]

@@ -306,7 +306,6 @@ fn empty_prompt() -> TextArea<'static> {
     let mut prompt = TextArea::default();
     // The box underlines the cursor's line and colours its placeholder unless told otherwise.
     prompt.set_cursor_line_style(Style::new());
-    prompt.set_placeholder_text("Ask something. Enter sends, Ctrl-j begins a new line.");
     prompt.set_placeholder_style(Style::new().add_modifier(Modifier::DIM));
     prompt.set_wrap_mode(WrapMode::WordOrGlyph);
     prompt

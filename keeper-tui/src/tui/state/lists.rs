@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use protocol::{DeviceId, HiveId, JobId, ModelRef, WorkerId};
+use serde::{Deserialize, Serialize};
 
 use super::{HiveTab, Model, Pane, View, selection::Sort};
 use crate::tui::actions::Target;
 
 /// One of the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum ListName {
     /// Machines.
     Hives,
@@ -149,7 +151,8 @@ impl Model {
         if is_aimed { self.list_on_screen() } else { None }
     }
 
-    fn list_on_screen(&self) -> Option<ListName> {
+    /// The table on the screen.
+    pub(crate) fn list_on_screen(&self) -> Option<ListName> {
         match &self.ui.view {
             View::Fleet => Some(ListName::Hives),
             View::Workers | View::Hive(_, HiveTab::Workers) => Some(ListName::Workers),

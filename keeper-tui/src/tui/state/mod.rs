@@ -18,6 +18,7 @@ pub(crate) mod rows;
 pub(crate) mod sampling;
 pub(crate) mod selection;
 pub(crate) mod skew;
+pub(crate) mod spots;
 pub(crate) mod streams;
 pub(crate) mod totals;
 pub(crate) mod views;
@@ -36,6 +37,7 @@ use protocol::{
     DeviceId, HiveId, JobId, ModelRef, Timestamp, WorkerId,
     fleet::{Fleet, HiveState},
 };
+use ratatui::layout::Rect;
 
 pub(crate) use self::views::{HiveTab, Pane, View};
 use self::{
@@ -50,11 +52,15 @@ use self::{
     queen::Queen,
     reading::{Ask, Windows},
     selection::Selection,
+    spots::Spots,
     streams::Streams,
     totals::Totals,
     worker_log::WorkerLog,
 };
-use super::theme::{Theme, Tone};
+use super::{
+    keymap::{Action, Keymap},
+    theme::{Theme, Tone},
+};
 
 /// What time it is, for deciding and for showing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,8 +116,12 @@ pub(crate) struct Ui {
     pub(crate) dialog: Option<Dialog>,
     /// The line that goes away.
     pub(crate) toast: Option<Toast>,
-    /// A `g` was typed, the second is awaited.
-    pub(crate) g_typed: bool,
+    /// The mouse is the dashboard's.
+    pub(crate) mouse: bool,
+    /// What the last frame shows where.
+    pub(crate) spots: Spots,
+    /// The first half of a letter typed twice; the second is awaited.
+    pub(crate) half: Option<char>,
     /// Selected machine.
     pub(crate) hives: Selection<HiveId>,
     /// Selected worker.
@@ -149,7 +159,9 @@ impl Default for Ui {
             palette_history: Vec::new(),
             dialog: None,
             toast: None,
-            g_typed: false,
+            mouse: false,
+            spots: Spots::default(),
+            half: None,
             hives: Selection::default(),
             workers: Selection::default(),
             devices: Selection::default(),
@@ -166,6 +178,18 @@ impl Default for Ui {
 }
 
 impl Ui {
+    /// A frame begins: no table is drawn yet.
+    pub(crate) fn forget_areas(&self) {
+        let areas = [
+            &self.hives.area,
+            &self.workers.area,
+            &self.devices.area,
+            &self.jobs.area,
+            &self.models.area,
+        ];
+        areas.into_iter().for_each(|area| area.set(Rect::default()));
+    }
+
     /// Where going back leads; nowhere from the root.
     pub(crate) fn parent(&self) -> Option<View> {
         match self.trail.last() {
@@ -201,6 +225,8 @@ pub(crate) struct Model {
     pub(crate) source: Source,
     /// What the terminal can show.
     pub(crate) theme: Theme,
+    /// What keys do.
+    pub(crate) keymap: Keymap,
     /// Times are shown in this zone.
     pub(crate) zone: TimeZone,
     /// Columns and rows of the terminal.
@@ -250,11 +276,12 @@ pub(crate) struct Model {
 impl Model {
     /// A dashboard that knows nothing yet.
     pub(crate) fn new(address: String, theme: Theme, zone: TimeZone, size: (u16, u16)) -> Self {
-        Self {
+        let mut model = Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             address,
             source: Source::default(),
             theme,
+            keymap: Keymap::default(),
             zone,
             size,
             connection: Connection::Connecting,
@@ -277,7 +304,21 @@ impl Model {
             can_copy: true,
             infer: Infer::default(),
             ui: Ui::default(),
-        }
+        };
+        model.set_keymap(Keymap::default());
+        model
+    }
+
+    /// Keys mean this from now on.
+    pub(crate) fn set_keymap(&mut self, keymap: Keymap) {
+        let clears = keymap.label(Action::Escape);
+        let ui = &mut self.ui;
+        ui.hives.clears.clone_from(&clears);
+        ui.workers.clears.clone_from(&clears);
+        ui.devices.clears.clone_from(&clears);
+        ui.models.clears.clone_from(&clears);
+        ui.jobs.clears = clears;
+        self.keymap = keymap;
     }
 
     /// The queen's time of day.

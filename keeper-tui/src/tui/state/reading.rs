@@ -120,7 +120,12 @@ pub(crate) struct Ask {
 impl Model {
     /// The text that keys are aimed at.
     pub(crate) fn reading(&self) -> Option<Reading> {
-        match (&self.ui.view, self.ui.focus) {
+        self.reading_in(self.ui.focus)
+    }
+
+    /// The text in a pane.
+    pub(crate) fn reading_in(&self, pane: Pane) -> Option<Reading> {
+        match (&self.ui.view, pane) {
             (View::Fleet, Pane::Narration) => Some(Reading::Fleet),
             (View::Hive(_, HiveTab::Overview | HiveTab::Log), _) => Some(Reading::Hive),
             (View::Worker(_), Pane::Narration) => Some(Reading::Worker),

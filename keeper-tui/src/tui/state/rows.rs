@@ -56,6 +56,15 @@ pub(crate) trait Row: Sized + 'static {
     fn hive(&self) -> Option<&HiveId>;
 }
 
+/// The letters of all columns of all tables.
+pub(crate) fn letters() -> impl Iterator<Item = char> {
+    fn of<R: Row>() -> impl Iterator<Item = char> {
+        R::FIELDS.iter().map(|field| field.letter)
+    }
+    let of_machines = of::<HiveRecord>().chain(of::<WorkerRecord>()).chain(of::<DeviceRecord>());
+    of_machines.chain(of::<Listed>()).chain(of::<JobRecord>())
+}
+
 fn text(text: &str) -> Cell<'_> {
     Cell::Text(Cow::Borrowed(text))
 }

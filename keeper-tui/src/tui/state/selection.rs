@@ -8,10 +8,11 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    ops::{Bound, Range},
 };
 
 use protocol::{HiveId, suggest::nearest};
+use ratatui::layout::Rect;
 
 use super::{
     filter::{Filter, matcher},
@@ -35,6 +36,9 @@ pub(crate) struct Sort {
 #[derive(Debug, Clone)]
 pub(crate) struct Selection<K> {
     id: Option<K>,
+    /// What was selected when the dashboard was left; selected again if it is
+    /// among the first rows there are.
+    awaited: Option<K>,
     /// What actions are aimed at instead of the selected object.
     pub(crate) marks: BTreeSet<K>,
     /// Where the range begins that is being marked.
@@ -51,6 +55,8 @@ pub(crate) struct Selection<K> {
     order: Option<Vec<K>>,
     /// The order has to be made again.
     is_stale: bool,
+    /// The key that clears the filter.
+    pub(crate) clears: String,
     /// What to say when nothing passes the filter.
     pub(crate) no_match: Option<String>,
     /// The first row shown, kept from frame to frame so that the list scrolls
@@ -60,12 +66,17 @@ pub(crate) struct Selection<K> {
     pub(crate) height: Cell<usize>,
     /// Which ones.
     seen: RefCell<Vec<K>>,
+    /// Where they and the heading above them were drawn.
+    pub(crate) area: Cell<Rect>,
+    /// The columns of each heading.
+    pub(crate) headings: RefCell<Vec<(Range<u16>, &'static str)>>,
 }
 
 impl<K> Default for Selection<K> {
     fn default() -> Self {
         Self {
             id: None,
+            awaited: None,
             marks: BTreeSet::new(),
             range: None,
             filter: String::new(),
@@ -74,10 +85,13 @@ impl<K> Default for Selection<K> {
             newest_first: false,
             order: None,
             is_stale: false,
+            clears: "Esc".to_owned(),
             no_match: None,
             offset: Cell::new(0),
             height: Cell::new(0),
             seen: RefCell::default(),
+            area: Cell::default(),
+            headings: RefCell::default(),
         }
     }
 }
@@ -95,7 +109,26 @@ impl<K: Ord + Clone> Selection<K> {
 
     /// Selects this object.
     pub(crate) fn select(&mut self, id: K) {
+        self.awaited = None;
         self.id = Some(id);
+    }
+
+    /// Selects this object as soon as there is any.
+    pub(crate) fn await_id(&mut self, id: Option<K>) {
+        self.awaited = id;
+    }
+
+    /// The selected object, or the one that shall be.
+    pub(crate) fn selected_or_awaited(&self) -> Option<&K> {
+        self.awaited.as_ref().or(self.id.as_ref())
+    }
+
+    fn take_awaited<V>(&mut self, list: &BTreeMap<K, V>) {
+        if !list.is_empty()
+            && let Some(id) = self.awaited.take().filter(|id| list.contains_key(id))
+        {
+            self.id = Some(id);
+        }
     }
 
     /// The rows in the order they are shown.
@@ -139,6 +172,7 @@ impl<K: Ord + Clone> Selection<K> {
             return;
         }
         self.is_stale = held;
+        self.take_awaited(list);
         let filter = Filter::parse::<V>(&self.filter).unwrap_or_default();
         if filter.is_empty() && self.sort.is_none() && self.scope.is_none() {
             self.order = None;
@@ -153,7 +187,7 @@ impl<K: Ord + Clone> Selection<K> {
         let total = accepted.len();
         accepted.retain(|(_, row)| filter.accepts(*row, &mut matcher));
         let is_hidden = accepted.is_empty() && !filter.is_empty();
-        self.no_match = is_hidden.then(|| no_match(&self.filter, total, list));
+        self.no_match = is_hidden.then(|| self.nothing(total, list));
         match (&self.order, self.sort) {
             (Some(before), _) if held => {
                 let places: BTreeMap<&K, usize> =
@@ -173,9 +207,14 @@ impl<K: Ord + Clone> Selection<K> {
         self.order = Some(order);
     }
 
+    fn nothing<V: Row>(&self, total: usize, list: &BTreeMap<K, V>) -> String {
+        format!("{} {} clears", no_match(&self.filter, total, list), self.clears)
+    }
+
     /// Makes sure that what is selected exists: the neighbour of what is no
     /// more, or the first when nothing was selected.
     pub(crate) fn settle<V>(&mut self, list: &BTreeMap<K, V>) {
+        self.take_awaited(list);
         if self.id.as_ref().is_some_and(|id| list.contains_key(id)) {
             return;
         }
@@ -285,7 +324,6 @@ fn no_match<K, V: Row>(filter: &str, total: usize, list: &BTreeMap<K, V>) -> Str
     if let Some(near) = nearest(filter.trim(), words.iter().map(String::as_str)) {
         text.push_str(&format!(" Did you mean `{near}`?"));
     }
-    text.push_str(" Esc clears");
     text
 }
 

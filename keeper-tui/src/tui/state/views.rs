@@ -1,9 +1,13 @@
 //! What can be on the screen, and which of its parts keys are aimed at.
 
 use protocol::{DeviceId, HiveId, JobId, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use crate::tui::keymap::Action;
 
 /// A view of the whole screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum View {
     /// Machines, and what needs attention. The root.
     Fleet,
@@ -32,7 +36,8 @@ pub(crate) enum View {
 }
 
 /// A part of one machine's view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum HiveTab {
     /// Everything in short.
     Overview,
@@ -74,6 +79,32 @@ impl HiveTab {
 }
 
 impl View {
+    /// The views that have a key of their own, in its order.
+    pub(crate) const ROOTS: [(Self, Action); 8] = [
+        (Self::Fleet, Action::ShowFleet),
+        (Self::Workers, Action::ShowWorkers),
+        (Self::Devices, Action::ShowDevices),
+        (Self::Models, Action::ShowModels),
+        (Self::Jobs, Action::ShowJobs),
+        (Self::Infer, Action::ShowInfer),
+        (Self::Events, Action::ShowEvents),
+        (Self::Queen, Action::ShowQueen),
+    ];
+
+    /// The one of them that this is a part of.
+    pub(crate) fn root(&self) -> Self {
+        match self {
+            Self::Fleet | Self::Hive(..) => Self::Fleet,
+            Self::Workers | Self::Worker(_) => Self::Workers,
+            Self::Devices | Self::Device(..) => Self::Devices,
+            Self::Jobs | Self::Job(_) => Self::Jobs,
+            Self::Models => Self::Models,
+            Self::Infer => Self::Infer,
+            Self::Events => Self::Events,
+            Self::Queen => Self::Queen,
+        }
+    }
+
     /// What keys may be aimed at, in the order of Tab. The first has the focus
     /// when the view comes up.
     pub(crate) fn panes(&self) -> &'static [Pane] {

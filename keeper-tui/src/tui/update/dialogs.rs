@@ -6,6 +6,7 @@ use super::{command, copy, deeds, drill, keys::edit, lists, machines, palette, t
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
+    keymap::Action,
     state::{
         Model, Now, View,
         dialog::{Confirm, Dialog, Field, Form, Line, Menu},
@@ -40,7 +41,8 @@ pub(super) fn slot(model: &mut Model, slot: Slot, now: Now, effects: &mut Vec<Ef
         Some(row) => start(model, row.verb, targets, now, effects),
         None if slot == Slot::Ask => drill::jump(model, View::Infer, now),
         None => {
-            let text = format!("There is no such action for a {}; a shows all", kind.words().0);
+            let key = model.keymap.label(Action::ShowActions);
+            let text = format!("There is no such action for a {}; {key} shows all", kind.words().0);
             toast(model, text, Tone::Quiet, now);
         }
     }
@@ -277,7 +279,9 @@ pub(super) fn type_key(
     match &mut dialog {
         Dialog::Actions(menu) => {
             let kind = menu.targets.first().map_or(Kind::Queen, Target::kind);
-            if let Some(row) = actions::rows(kind).find(|row| Some(row.letter) == letter) {
+            if let Some(row) =
+                actions::rows(kind).find(|row| Some(model.keymap.letter(row)) == letter)
+            {
                 let targets = std::mem::take(&mut menu.targets);
                 return start(model, row.verb, targets, now, effects);
             }

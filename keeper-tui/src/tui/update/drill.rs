@@ -73,10 +73,15 @@ pub(super) fn back(model: &mut Model, now: Now) -> bool {
 pub(super) fn turn_tab(model: &mut Model, by: isize, now: Now) {
     if let View::Hive(hive, tab) = &model.ui.view {
         let view = View::Hive(hive.clone(), tab.turned(by));
-        let last = model.ui.last_view.clone();
-        show(model, view, now);
-        model.ui.last_view = last;
+        beside(model, view, now);
     }
+}
+
+/// Shows another part of the same thing.
+pub(super) fn beside(model: &mut Model, view: View, now: Now) {
+    let last = model.ui.last_view.clone();
+    show(model, view, now);
+    model.ui.last_view = last;
 }
 
 /// Deeper into what is selected.

@@ -8,7 +8,7 @@ use protocol::{
     job::JobRecord,
 };
 
-use super::{super::message::FeedNews, drill, lists, note, toast};
+use super::{super::message::FeedNews, drill, lists, note, session, toast};
 use crate::{
     text::one_line,
     tui::{
@@ -99,7 +99,10 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
             worker_changed(model, event, now);
             match event {
                 FeedEvent::Snapshot(snapshot) => {
-                    model.is_known = true;
+                    let is_first = !std::mem::replace(&mut model.is_known, true);
+                    if is_first {
+                        session::arrive(model);
+                    }
                     model.totals = Totals::of(model.fleet.workers.values());
                     set_clock(model, snapshot.queen.as_ref(), now);
                     model.models.heard_all(&snapshot.jobs, now.monotonic);

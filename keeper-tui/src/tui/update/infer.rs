@@ -2,8 +2,9 @@
 
 use super::{command, toast};
 use crate::tui::{
-    actions::operation_line,
+    actions::{Slot, operation_line},
     effect::Effect,
+    keymap::Action,
     state::{
         Model, Now, Pane,
         infer::{Target, Turn},
@@ -31,7 +32,10 @@ pub(super) fn send(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         return;
     }
     if model.infer.targets().any(|target| is_busy(model, target)) {
-        toast(model, "The last answer is not over; Esc x cancels it", Tone::Warn, now);
+        let leave = model.keymap.label(Action::LeavePrompt);
+        let stop = model.keymap.label(Action::Do(Slot::Stop));
+        let text = format!("The last answer is not over; {leave} {stop} cancels it");
+        toast(model, text, Tone::Warn, now);
         return;
     }
     // To where `x` cancels; what is typed ahead of that must not.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui_textarea::{CursorMove, Input, TextArea};
 
-use super::{command, copy, dialogs, drill, infer, lists, machines, palette, reading, toast};
+use super::{
+    command, copy, dialogs, drill, infer, lists, machines, mouse, palette, reading, settings, toast,
+};
 use crate::tui::{
     actions::Slot,
     effect::Effect,
@@ -28,14 +30,14 @@ pub(super) fn key(model: &mut Model, key: KeyEvent, now: Now, effects: &mut Vec<
     if key.kind == KeyEventKind::Release {
         return;
     }
-    let g_typed = std::mem::take(&mut model.ui.g_typed);
-    let found = match keymap::lookup(model, &key, g_typed) {
-        Lookup::Nothing | Lookup::Half if g_typed => keymap::lookup(model, &key, false),
+    let half = model.ui.half.take();
+    let found = match keymap::lookup(model, &key, half) {
+        Lookup::Nothing | Lookup::Half(_) if half.is_some() => keymap::lookup(model, &key, None),
         found => found,
     };
     match found {
         Lookup::Does(action) => act(model, action, now, effects),
-        Lookup::Half => model.ui.g_typed = true,
+        Lookup::Half(letter) => model.ui.half = Some(letter),
         Lookup::Nothing if model.ui.dialog.is_some() => {
             dialogs::type_key(model, key, now, effects);
         }
@@ -144,12 +146,13 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
-        Action::StartHere if typed_ahead => {}
         Action::StartHere => machines::start_here(model, now),
         Action::AddMachine => machines::pick(model, now),
         Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),
         Action::StartQueen => launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
+        Action::EditConfig => settings::edit(model, now, effects),
+        Action::ToggleMouse => mouse::toggle(model, now, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::Quit => effects.push(Effect::Quit),
@@ -159,7 +162,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
 /// Further than any list is long.
 const END: i64 = i64::MAX;
 
-fn step(model: &mut Model, by: i64, now: Now) {
+pub(super) fn step(model: &mut Model, by: i64, now: Now) {
     if dialogs::step(model, by) {
         return;
     }

@@ -6,6 +6,7 @@ use super::toast;
 use crate::{
     text::one_line,
     tui::{
+        keymap::Action,
         state::{
             Model, Now, View,
             dialog::{Dialog, Line},
@@ -177,7 +178,9 @@ pub(super) fn mark_range(model: &mut Model, now: Now) {
         }
     });
     if began {
-        toast(model, "Range begins here; v at the other end marks it", Tone::Quiet, now);
+        let key = model.keymap.label(Action::MarkRange);
+        let text = format!("Range begins here; {key} at the other end marks it");
+        toast(model, text, Tone::Quiet, now);
     }
 }
 
@@ -321,7 +324,11 @@ pub(super) fn reverse(model: &mut Model, now: Now) {
             remember(model, Undo::Sort(name, Some(sort)));
             set_sort(model, name, Some(Sort { descending: !sort.descending, ..sort }));
         }
-        None => toast(model, "Not sorted by a column yet; o chooses one", Tone::Quiet, now),
+        None => {
+            let key = model.keymap.label(Action::SortMenu);
+            let text = format!("Not sorted by a column yet; {key} chooses one");
+            toast(model, text, Tone::Quiet, now);
+        }
     }
 }
 

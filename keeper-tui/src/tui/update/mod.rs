@@ -10,9 +10,12 @@ mod infer;
 mod keys;
 pub(crate) mod lists;
 mod machines;
+mod mouse;
 pub(crate) mod palette;
 mod reading;
 mod seen;
+pub(crate) mod session;
+mod settings;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -55,6 +58,10 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             keys::key(model, key, now, &mut effects);
         }
         Message::Paste(text) => paste(model, &text),
+        Message::Mouse { mouse, at } => {
+            lists::arrange(model, now);
+            mouse::mouse(model, mouse, at, now);
+        }
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => lists::arrange(model, now),
         Message::Moved(url) => model.address = address(&url),
@@ -96,6 +103,8 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
                 toast(model, cause, Tone::Bad, now);
             }
         }
+        Message::ConfigEdited(result) => settings::edited(model, result, now),
+        Message::Noticed(notices) => settings::noticed(model, notices, now),
         Message::StartLine(line) => start_line(model, &line, now),
         Message::StartEnded(result) => start_ended(model, result, now, &mut effects),
         Message::RecordingEnded => recording_ended(model, now),
@@ -203,6 +212,12 @@ fn toast(model: &mut Model, text: impl Into<String>, tone: Tone, now: Now) {
         let at = model.queen_time(now);
         model.deeds.alert(Alert { at, text: text.clone(), tone });
     }
+    show(model, &text, tone, now);
+}
+
+/// The same for what is among the alerts already.
+fn show(model: &mut Model, text: &str, tone: Tone, now: Now) {
+    let text = one_line(text).into_owned();
     model.ui.toast = Some(Toast { text, tone, until: now.monotonic + TOAST });
 }
 

@@ -17,7 +17,7 @@ use crate::{
     tui::{
         actions::{self, ACTIONS, Target, Verb, available},
         effect::Effect,
-        keymap::{Action, KEYMAP},
+        keymap::Action,
         state::{
             Model, Now, View,
             dialog::{Candidate, Dialog, Line, Palette},
@@ -147,7 +147,7 @@ fn everything(model: &Model) -> Vec<Candidate> {
         let off = reasons.reduce(Result::or).and_then(Result::err).map(|it| it.to_string());
         all.push(candidate(row.name, &format!("{whom}: {}", row.what), off));
     }
-    for binding in KEYMAP {
+    for binding in model.keymap.bindings() {
         if let Some(name) = binding.action.name()
             && !all.iter().any(|it: &Candidate| it.text == name)
         {
@@ -272,7 +272,8 @@ enum Meant {
 }
 
 fn meant(model: &Model, text: &str) -> Result<Meant, String> {
-    if let Some(binding) = KEYMAP.iter().find(|it| it.action.name() == Some(text)) {
+    if let Some(binding) = model.keymap.bindings().iter().find(|it| it.action.name() == Some(text))
+    {
         return Ok(Meant::Key(binding.action));
     }
     let words = shlex::split(text).ok_or_else(|| "a quote is not closed".to_owned())?;
@@ -431,7 +432,7 @@ fn explain(error: &clap::Error) -> String {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             | ErrorKind::DisplayVersion
     ) {
-        return "that is not a whole command; Tab completes it".to_owned();
+        return "that is not a whole command".to_owned();
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let useful = lines.take_while(|line| !line.starts_with("Usage:"));

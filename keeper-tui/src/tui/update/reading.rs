@@ -185,9 +185,10 @@ fn lead(model: &mut Model, reading: Reading, forward: bool, now: Now) {
         Some(())
     });
     if found.is_none() {
+        let key = model.keymap.label(Action::Find);
         let find = model.ui.windows.on(reading).find.as_ref();
         let text = match find {
-            None => "Nothing is looked for; / looks for a word".to_owned(),
+            None => format!("Nothing is looked for; {key} looks for a word"),
             Some(Find { needle, at: None }) => format!("`{}` is not in it", needle.as_str()),
             Some(Find { needle, .. }) if forward => {
                 format!("`{}` is not further down", needle.as_str())

@@ -217,3 +217,24 @@ fn view_of(stage: &Stage) {
     };
     terminal.draw(draw).unwrap();
 }
+
+#[test]
+fn tab_reaches_both_of_two_answers() {
+    let mut stage = Stage::busy((120, 30));
+    stage.type_keys("6");
+    stage.key(KeyCode::Esc);
+    stage.type_keys("ci");
+    stage.type_keys("Hi\n");
+    stage.send(Message::Submitted { ticket: 1, result: Ok(id("job-00000001")) });
+    stage.send(Message::Submitted { ticket: 2, result: Ok(id("job-00000002")) });
+    stage.stream("job-00000001", &["an ", "apple"]);
+    stage.stream("job-00000002", &["a ", "pear"]);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push((stage.model.ui.focus, stage.model.reading()));
+        stage.key(KeyCode::Tab);
+    }
+    assert!(seen.contains(&(Pane::Second, Some(Reading::SecondText))), "{seen:?}");
+    assert!(seen.contains(&(Pane::Text, Some(Reading::JobText))), "{seen:?}");
+    assert_eq!(stage.model.ui.focus, seen[0].0, "all the way around");
+}

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::tui::{
     actions::{self, Kind, Target, Verb, available, command_line, jobs_on, operation_line},
+    keymap::{Action, Context},
     state::{
         Model,
         dialog::{self, Confirm, Dialog, Form, Menu},
@@ -39,7 +40,7 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         Dialog::Commands(first) => commands(ctx, area, buffer, *first),
         dialog => {
             let (title, note, lines) = content(ctx.model, dialog);
-            popup(area, buffer, &title, note, &lines);
+            popup(area, buffer, &title, &note, &lines);
         }
     }
 }
@@ -68,7 +69,7 @@ pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
         // What can be answered comes first, in case there is no room for more.
         Dialog::Confirm(it) => {
             let mut lines = vec![Line::from(word(title(it), Tone::Strong))];
-            lines.extend(answers(it).1);
+            lines.extend(answers(ctx.model, it).1);
             lines.extend(consequences(ctx.model, it));
             lines.extend(it.operation.iter().flat_map(machines::told));
             lines.iter().flat_map(|line| broken(line, ctx.model.size.0)).collect()
@@ -81,14 +82,18 @@ pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
     }
 }
 
-fn content<'a>(model: &Model, dialog: &Dialog) -> (String, &'static str, Vec<Line<'a>>) {
+fn content<'a>(model: &Model, dialog: &Dialog) -> (String, String, Vec<Line<'a>>) {
     match dialog {
         Dialog::Actions(it) => menu(model, it),
         Dialog::Confirm(it) => confirm(model, it),
         Dialog::Form(it) => form(model, it),
         Dialog::Copy(it) => {
             let rows = copy::CHOICES.iter().map(|(letter, what)| (*letter, *what, None));
-            (format!("Copy of {}", names(&it.targets)), "letter or Enter", rows_of(rows, it.at))
+            (
+                format!("Copy of {}", names(&it.targets)),
+                letter_or_enter(model),
+                rows_of(rows, it.at),
+            )
         }
         Dialog::Sort(name, at) => {
             let columns = lists::columns(model, *name);
@@ -96,12 +101,12 @@ fn content<'a>(model: &Model, dialog: &Dialog) -> (String, &'static str, Vec<Lin
                 let here = here.map(|descending| if descending { "↓" } else { "↑" }.to_owned());
                 (letter, name, here)
             });
-            ("Sort by".to_owned(), "the same again turns it around", rows_of(rows, *at))
+            ("Sort by".to_owned(), "the same again turns it around".to_owned(), rows_of(rows, *at))
         }
         Dialog::Machine(it) => machines::pick(model, it),
         Dialog::ByUrl => machines::by_url(model),
         Dialog::Filter(..) | Dialog::Palette(_) | Dialog::Alerts(_) | Dialog::Commands(_) => {
-            (String::new(), "", Vec::new())
+            (String::new(), String::new(), Vec::new())
         }
     }
 }
@@ -138,7 +143,11 @@ fn names(targets: &[Target]) -> String {
     }
 }
 
-fn menu<'a>(model: &Model, menu: &Menu) -> (String, &'static str, Vec<Line<'a>>) {
+fn letter_or_enter(model: &Model) -> String {
+    format!("letter or {}", model.keymap.label_in(Context::Menu, Action::Accept))
+}
+
+fn menu<'a>(model: &Model, menu: &Menu) -> (String, String, Vec<Line<'a>>) {
     let kind = menu.targets.first().map_or(Kind::Queen, Target::kind);
     let rows = actions::rows(kind).enumerate().map(|(index, row)| {
         let off: Vec<_> = menu
@@ -148,8 +157,9 @@ fn menu<'a>(model: &Model, menu: &Menu) -> (String, &'static str, Vec<Line<'a>>)
             .collect();
         let is_off = off.len() == menu.targets.len();
         let tone = if is_off { Tone::Quiet } else { Tone::Plain };
+        let letter = model.keymap.letter(row);
         let mut spans = vec![
-            word(format!("{}  ", row.letter), if is_off { Tone::Quiet } else { Tone::Accent }),
+            word(format!("{letter}  "), if is_off { Tone::Quiet } else { Tone::Accent }),
             word(format!("{:<15} ", row.name), tone),
             word(row.what, tone),
         ];
@@ -163,7 +173,7 @@ fn menu<'a>(model: &Model, menu: &Menu) -> (String, &'static str, Vec<Line<'a>>)
         }
         chosen(spans, index == menu.at)
     });
-    (format!("Actions  {}", names(&menu.targets)), "letter or Enter", rows.collect())
+    (format!("Actions  {}", names(&menu.targets)), letter_or_enter(model), rows.collect())
 }
 
 fn title(confirm: &Confirm) -> String {
@@ -186,11 +196,11 @@ fn title(confirm: &Confirm) -> String {
     }
 }
 
-fn confirm<'a>(model: &Model, confirm: &Confirm) -> (String, &'static str, Vec<Line<'a>>) {
+fn confirm<'a>(model: &Model, confirm: &Confirm) -> (String, String, Vec<Line<'a>>) {
     let mut lines = consequences(model, confirm);
     lines.extend(confirm.operation.iter().flat_map(machines::told));
     lines.push(Line::default());
-    let (note, answers) = answers(confirm);
+    let (note, answers) = answers(model, confirm);
     lines.extend(answers);
     let line = match &confirm.operation {
         Some(operation) => operation_line(&model.program, operation),
@@ -211,17 +221,18 @@ fn consequences<'a>(model: &Model, confirm: &Confirm) -> Vec<Line<'a>> {
 }
 
 /// How it is answered, and what Enter does.
-fn answers<'a>(confirm: &Confirm) -> (&'static str, Vec<Line<'a>>) {
+fn answers<'a>(model: &Model, confirm: &Confirm) -> (String, Vec<Line<'a>>) {
     let Some((name, line)) = &confirm.name else {
         let mut spans = Vec::new();
         for (key, _, what) in dialogs::choices(confirm.verb) {
-            spans.push(word(format!("[{key}]"), Tone::Accent));
+            spans.push(word(format!("[{}]", answer(model, *key)), Tone::Accent));
             spans.push(Span::raw(format!(" {what}   ")));
         }
-        spans.push(word("[Esc]", Tone::Accent));
+        let keep = model.keymap.label_in(Context::Dialog, Action::Dismiss);
+        spans.push(word(format!("[{keep}]"), Tone::Accent));
         let is_new = matches!(confirm.verb, Verb::InstallHive | Verb::UpdateHive);
         spans.push(Span::raw(if is_new { " leave it" } else { " keep" }));
-        return ("Enter does nothing here", vec![Line::from(spans)]);
+        return ("Enter does nothing here".to_owned(), vec![Line::from(spans)]);
     };
     let ask = vec![Span::raw("Type "), safe(name, Tone::Strong), Span::raw(" to delete:")];
     let mut spans = vec![word("› ", Tone::Accent)];
@@ -230,7 +241,13 @@ fn answers<'a>(confirm: &Confirm) -> (&'static str, Vec<Line<'a>>) {
         spans.push(word("  ▲ another name", Tone::Warn));
     }
     let lines = vec![Line::from(ask), Line::from(spans)];
-    ("Enter does nothing before the name is right", lines)
+    let key = model.keymap.label_in(Context::Name, Action::Accept);
+    (format!("{key} does nothing before the name is right"), lines)
+}
+
+/// The key of an answer.
+fn answer(model: &Model, choice: char) -> String {
+    model.keymap.label_in(Context::Dialog, Action::Choose(choice))
 }
 
 /// What becomes of one target.
@@ -258,7 +275,7 @@ fn consequence<'a>(model: &Model, verb: Verb, target: &Target) -> Line<'a> {
                     spans.push(Span::raw(slots));
                 }
             }
-            spans.push(cut(verb, streams));
+            spans.push(cut(model, verb, streams));
         }
         Target::Hive(_) if verb == Verb::InstallHive => {
             spans.push(Span::raw("gets the queen's programs over ssh, and its hive is started"));
@@ -295,11 +312,14 @@ fn consequence<'a>(model: &Model, verb: Verb, target: &Target) -> Line<'a> {
 }
 
 /// What becomes of the streams of a worker.
-fn cut<'a>(verb: Verb, streams: usize) -> Span<'a> {
+fn cut<'a>(model: &Model, verb: Verb, streams: usize) -> Span<'a> {
     let many = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
     match (verb, streams) {
         (_, 0) => Span::raw(""),
-        (Verb::Stop, _) => word(format!("  {many}: d lets finish, s will CUT"), Tone::Warn),
+        (Verb::Stop, _) => {
+            let (drain, stop) = (answer(model, 'd'), answer(model, 's'));
+            word(format!("  {many}: {drain} lets finish, {stop} will CUT"), Tone::Warn)
+        }
         (Verb::Kill, _) => word(format!("  {many} will be CUT"), Tone::Bad),
         _ => word(format!("  {many} can finish first"), Tone::Warn),
     }
@@ -322,7 +342,7 @@ fn crew<'a>(model: &Model, hive: &HiveId) -> Vec<Span<'a>> {
     spans
 }
 
-fn form<'a>(model: &Model, form: &Form) -> (String, &'static str, Vec<Line<'a>>) {
+fn form<'a>(model: &Model, form: &Form) -> (String, String, Vec<Line<'a>>) {
     let mut lines = Vec::new();
     for (index, field) in form.fields.iter().enumerate() {
         let is_here = index == form.at;
@@ -354,7 +374,8 @@ fn form<'a>(model: &Model, form: &Form) -> (String, &'static str, Vec<Line<'a>>)
     let line = dialogs::form_line(form);
     lines.push(Line::from(safe(&format!("Same as: {} {line}", model.program), Tone::Quiet)));
     let what = if form.verb == Verb::Spawn { "Start a worker" } else { "Fetch a model" };
-    (format!("{what} on {}", form.hive), "Enter does it", lines)
+    let key = model.keymap.label_in(Context::Form, Action::Accept);
+    (format!("{what} on {}", form.hive), format!("{key} does it"), lines)
 }
 
 /// What is free where, and what the model took elsewhere.
@@ -453,6 +474,7 @@ fn history<'a>(
             spans.insert(0, word(format!("{} ", ctx.when(at)), Tone::Quiet));
             Line::from(spans)
         })
+        .flat_map(|line| broken(&line, inner.width.saturating_sub(2)))
         .collect();
     if total == 0 {
         lines.push(Line::from(word(none, Tone::Quiet)));

@@ -12,16 +12,16 @@ use super::{
     cut_line,
     widgets::{Panel, word},
 };
-use crate::tui::{keymap::KEYMAP, theme::Tone};
+use crate::tui::{keymap::Keymap, theme::Tone};
 
 /// Where the command that does the same begins, if there is room for it.
 const TWIN: usize = 56;
 
 /// All lines of it.
-pub(super) fn text<'a>(width: u16) -> Vec<Line<'a>> {
+pub(super) fn text<'a>(keymap: &Keymap, width: u16) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let mut heading = "";
-    for binding in KEYMAP {
+    for binding in keymap.bindings() {
         if binding.heading() != heading {
             if !heading.is_empty() {
                 lines.push(Line::default());
@@ -48,7 +48,7 @@ pub(super) fn text<'a>(width: u16) -> Vec<Line<'a>> {
 /// Draws it in front of everything, from this line on.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, first: u16) {
     let width = area.width.min(100);
-    let lines = text(width.saturating_sub(4));
+    let lines = text(&ctx.model.keymap, width.saturating_sub(4));
     let area = Rect { x: area.x + (area.width - width) / 2, width, ..area };
     Clear.render(area, buffer);
     let total = u16::try_from(lines.len()).unwrap_or(u16::MAX);

@@ -14,7 +14,7 @@ use super::{
     workers,
 };
 use crate::tui::{
-    state::{HiveTab, reading::Reading},
+    state::{HiveTab, reading::Reading, spots::Spot},
     theme::Tone,
 };
 
@@ -24,7 +24,7 @@ const GRAPH: usize = 60;
 /// Draws one part of a machine.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &HiveId, tab: HiveTab) {
     let (row, rest) = split_top(area, 1);
-    bar(row, buffer, tabs(id, tab), Line::default());
+    bar(row, buffer, tabs(ctx, row, id, tab), Line::default());
     match tab {
         HiveTab::Overview => overview(ctx, rest, buffer, id),
         HiveTab::Workers => workers::draw(ctx, rest, buffer),
@@ -38,14 +38,20 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, id: &HiveId, 
     }
 }
 
-fn tabs<'a>(id: &HiveId, here: HiveTab) -> Line<'a> {
+fn tabs<'a>(ctx: &Ctx<'_>, row: Rect, id: &HiveId, here: HiveTab) -> Line<'a> {
     let mut spans = vec![word(format!(" {id}  "), Tone::Strong)];
+    let width = |span: &Span<'_>| u16::try_from(span.width()).unwrap_or(0);
+    let mut x = row.x.saturating_add(spans.iter().map(width).sum());
     spans.extend(HiveTab::ALL.into_iter().map(|tab| {
-        if tab == here {
+        let span = if tab == here {
             word(format!("[{}]", tab.as_str()), Tone::Accent)
         } else {
             word(format!(" {} ", tab.as_str()), Tone::Quiet)
-        }
+        };
+        let area = Rect { x, width: width(&span), ..row };
+        ctx.model.ui.spots.note(area, Spot::Tab(tab));
+        x = area.right();
+        span
     }));
     Line::from(spans)
 }
@@ -132,7 +138,7 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
 
 /// The view without frames.
 pub(super) fn plain<'a>(ctx: &Ctx<'a>, id: &'a HiveId, tab: HiveTab) -> Vec<Line<'a>> {
-    let mut lines = vec![tabs(id, tab)];
+    let mut lines = vec![tabs(ctx, Rect::default(), id, tab)];
     lines.extend(match tab {
         HiveTab::Overview => match ctx.model.fleet.hives.get(id) {
             Some(hive) => facts(ctx, hive, ctx.model.size.0),

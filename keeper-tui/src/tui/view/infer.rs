@@ -15,11 +15,13 @@ use super::{
     widgets::{Panel, cut_line, safe, word},
 };
 use crate::tui::{
+    keymap::{Action, Context},
     state::{
         Pane,
         infer::{Target, Turn},
         reading::Reading,
         sampling::Setting,
+        spots::Spot,
     },
     theme::Tone,
 };
@@ -68,12 +70,16 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn prompt(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.focus == Pane::Prompt;
+    model.ui.spots.note(area, Spot::Pane(Pane::Prompt));
     let asked: Vec<String> = model.infer.targets().map(name).collect();
     let asked = vec![word("model ", Tone::Quiet), safe(&asked.join(" and "), Tone::Plain)];
     let inner = Panel::new("Prompt").focused(focused).right(Line::from(asked)).draw(area, buffer);
     let text = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner };
     // The box draws its own cursor, and there is none where nothing is typed.
     let mut prompt = model.infer.prompt.clone();
+    let key = |action| model.keymap.name_in(Context::Prompt, action);
+    let (send, line) = (key(Action::Send), key(Action::NewLine));
+    prompt.set_placeholder_text(format!("Ask something. {send} sends, {line} begins a new line."));
     if !focused {
         prompt.set_cursor_style(Style::new());
     }
@@ -93,6 +99,7 @@ fn name(target: &Target) -> String {
 fn settings(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let focused = model.ui.focus == Pane::Settings;
+    model.ui.spots.note(area, Spot::Pane(Pane::Settings));
     let inner = Panel::new("Settings").focused(focused).draw(area, buffer);
     for (setting, y) in Setting::ALL.into_iter().zip(inner.y..inner.bottom()) {
         let here = focused && setting == model.infer.setting;

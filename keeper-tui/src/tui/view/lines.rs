@@ -15,11 +15,13 @@ use super::{
     widgets::{Panel, UNKNOWN, count, cut_line, word},
 };
 use crate::tui::{
+    keymap::{Action, Context},
     state::{
         Model,
         log::{Entry, Log, Said},
         needle::{self, Needle},
         reading::{Asked, Reading},
+        spots::Spot,
         window::{LogWindow, Place},
         wrap::{TAB, wrap},
     },
@@ -63,6 +65,7 @@ pub(crate) fn framed_below(
     (figures, head): (Option<String>, u16),
 ) {
     let model = ctx.model;
+    model.ui.spots.note(area, Spot::Text(reading));
     let Some(log) = model.log(reading) else {
         panel.bottom_left(figures.unwrap_or_default()).draw(area, buffer);
         return;
@@ -90,7 +93,8 @@ pub(crate) fn framed_below(
 fn nothing(model: &Model, reading: Reading) -> Option<String> {
     let window = model.ui.windows.on(reading);
     if let Some(only) = &window.only {
-        return Some(format!("No line has `{}`. Esc shows all of them.", only.as_str()));
+        let key = model.keymap.label(Action::Escape);
+        return Some(format!("No line has `{}`. {key} shows all of them.", only.as_str()));
     }
     match reading {
         _ if window.level != Level::Info => Some("Nothing as bad as that was said.".to_owned()),
@@ -218,7 +222,8 @@ fn corner<'a>(model: &Model, reading: Reading, log: &Log) -> Line<'a> {
         Place::Held { number, .. } => {
             let after = log.numbered().rev().take_while(|(it, _)| *it > number);
             let new = after.filter(|(_, entry)| model.shows(reading, entry)).count();
-            Line::from(word(format!("PAUSED  {new} new  F follows"), Tone::Warn))
+            let key = model.keymap.label(Action::Follow);
+            Line::from(word(format!("PAUSED  {new} new  {key} follows"), Tone::Warn))
         }
     }
 }
@@ -246,7 +251,8 @@ fn notes(model: &Model, reading: Reading, log: &Log) -> Vec<String> {
         notes.push(format!("/{} {place}{total}", find.needle.as_str()));
     }
     if !window.wraps {
-        notes.push("not wrapped < >".to_owned());
+        let key = |action| model.keymap.label_in(Context::Reading, action);
+        notes.push(format!("not wrapped {} {}", key(Action::Left), key(Action::Right)));
     }
     notes
 }

@@ -8,6 +8,7 @@ use super::{
     widgets::{safe, word},
 };
 use crate::tui::{
+    keymap::{Action, Context},
     state::{Model, machines::Pick},
     theme::Tone,
 };
@@ -16,7 +17,7 @@ use crate::tui::{
 const ROWS: usize = 10;
 
 /// The hosts that could be added, and the line.
-pub(super) fn pick<'a>(model: &Model, pick: &Pick) -> (String, &'static str, Vec<Line<'a>>) {
+pub(super) fn pick<'a>(model: &Model, pick: &Pick) -> (String, String, Vec<Line<'a>>) {
     let text = pick.line.text();
     let first = model.hosts_like(text).next().filter(|_| !text.is_empty());
     let ghost = first.and_then(|name| name.strip_prefix(text)).unwrap_or_default();
@@ -44,7 +45,8 @@ pub(super) fn pick<'a>(model: &Model, pick: &Pick) -> (String, &'static str, Vec
         (Some(_), _) => "the hosts of ~/.ssh/config",
     };
     lines.push(Line::from(word(format!("  {note}"), Tone::Quiet)));
-    ("Add a machine".to_owned(), "Enter shows what would be done", lines)
+    let key = model.keymap.label_in(Context::Machine, Action::Accept);
+    ("Add a machine".to_owned(), format!("{key} shows what would be done"), lines)
 }
 
 /// What else is told about an operation before it is done.
@@ -70,7 +72,7 @@ pub(super) fn told<'a>(operation: &Operation) -> Vec<Line<'a>> {
 }
 
 /// How a hive that runs already becomes one of the fleet.
-pub(super) fn by_url<'a>(model: &Model) -> (String, &'static str, Vec<Line<'a>>) {
+pub(super) fn by_url<'a>(model: &Model) -> (String, String, Vec<Line<'a>>) {
     let config = model.queen.config.as_deref().filter(|_| model.is_queen_here());
     let folder = config.and_then(|file| file.rsplit_once('/')).map(|(folder, _)| folder);
     let file = folder.map_or_else(|| "hives.conf".to_owned(), |it| format!("{it}/hives.conf"));
@@ -91,5 +93,6 @@ pub(super) fn by_url<'a>(model: &Model) -> (String, &'static str, Vec<Line<'a>>)
         Line::from("The queen reads it when she starts:"),
         Line::from(word("  rbee-keeper queen stop && rbee-keeper queen start", Tone::Strong)),
     ]);
-    ("A hive that runs already".to_owned(), "q closes", lines)
+    let key = model.keymap.label_in(Context::Pager, Action::Dismiss);
+    ("A hive that runs already".to_owned(), format!("{key} closes"), lines)
 }

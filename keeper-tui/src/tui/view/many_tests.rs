@@ -71,7 +71,7 @@ fn only_what_is_on_the_screen_is_drawn_at_once() {
 
         stage.type_keys("2");
         assert!(seen(&stage, beat(0)));
-        let gone = |name: &str| FeedEvent::Worker(Change::Gone(Gone::new(&name)));
+        let gone = |name: &str| FeedEvent::Worker(Change::Gone(Gone::new(name)));
         assert!(seen(&stage, gone("wk-01")));
         assert!(!seen(&stage, gone("wk-99")));
 

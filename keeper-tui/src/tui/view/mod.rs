@@ -48,7 +48,8 @@ use super::{
     keymap::{self, Action},
     sizes::is_tiny,
     state::{
-        HiveTab, Model, Now, Source, View, connection::Connection, dialog::Dialog, reading::Reading,
+        HiveTab, Model, Now, Source, View, connection::Connection, dialog::Dialog,
+        reading::Reading, spots::Spot,
     },
     theme::Tone,
     update::lists,
@@ -71,6 +72,8 @@ pub(crate) fn view(model: &Model, frame: &mut Frame<'_>, now: Now) -> Option<Dur
 }
 
 fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
+    ctx.model.ui.spots.clear();
+    ctx.model.ui.forget_areas();
     if area.is_empty() {
         return;
     }
@@ -95,12 +98,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     draw_header(ctx, header, buffer);
     let rest = if wide {
         let (row, rest) = split_top(rest, 1);
-        bar(
-            row,
-            buffer,
-            tabs(&ctx.model.ui.view, area.width),
-            Line::from(format!("{} ", crumbs(ctx.model))),
-        );
+        bar(row, buffer, tabs(ctx, row), Line::from(format!("{} ", crumbs(ctx.model))));
         rest
     } else {
         rest
@@ -140,7 +138,7 @@ fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
             ]);
             cut_line(buffer, status.x, status.y, &line, status.width);
         }
-        None if !wide => bar(status, buffer, tabs(&ctx.model.ui.view, area.width), Line::default()),
+        None if !wide => bar(status, buffer, tabs(ctx, status), Line::default()),
         None => {}
     }
     draw_footer(ctx, footer_area, buffer);
@@ -255,6 +253,9 @@ fn draw_header(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if model.is_read_only {
         left.push(word(" READ-ONLY", Tone::Warn));
     }
+    if model.ui.mouse {
+        left.push(word(" MOUSE", Tone::Accent));
+    }
     let left = Line::from(left);
     let room = usize::from(area.width).saturating_sub(left.width() + 3);
     let right = match &model.connection {
@@ -280,25 +281,26 @@ fn area_of(model: &Model) -> Rect {
 }
 
 /// All views; where there is no room for their names, only their keys.
-fn tabs<'a>(view: &View, width: u16) -> Line<'a> {
-    let all = [
-        ("1 fleet", matches!(view, View::Fleet | View::Hive(..))),
-        ("2 workers", matches!(view, View::Workers | View::Worker(_))),
-        ("3 gpus", matches!(view, View::Devices | View::Device(..))),
-        ("4 models", matches!(view, View::Models)),
-        ("5 jobs", matches!(view, View::Jobs | View::Job(_))),
-        ("6 infer", matches!(view, View::Infer)),
-        ("7 events", matches!(view, View::Events)),
-        ("8 queen", matches!(view, View::Queen)),
-    ];
-    let spans = all.into_iter().map(|(name, here)| {
-        if here {
+fn tabs<'a>(ctx: &Ctx<'_>, row: Rect) -> Line<'a> {
+    let model = ctx.model;
+    let mut x = row.x;
+    let spans = View::ROOTS.into_iter().map(|(root, action)| {
+        let key = model.keymap.first_key(action);
+        let name = match &key {
+            Some(key) => format!("{key} {}", root.name()),
+            None => root.name(),
+        };
+        let span = if model.ui.view.root() == root {
             word(format!("[{name}]"), Tone::Accent)
-        } else if width < TABS {
-            word(format!(" {} ", name.get(..1).unwrap_or_default()), Tone::Quiet)
+        } else if row.width < TABS {
+            word(format!(" {} ", key.unwrap_or_else(|| "·".to_owned())), Tone::Quiet)
         } else {
             word(format!(" {name} "), Tone::Quiet)
-        }
+        };
+        let width = u16::try_from(span.width()).unwrap_or(0);
+        model.ui.spots.note(Rect { x, width, ..row }, Spot::View(root));
+        x = x.saturating_add(width);
+        span
     });
     Line::from_iter(spans)
 }
@@ -316,16 +318,19 @@ fn crumbs(model: &Model) -> String {
 fn draw_footer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     let model = ctx.model;
     let is_root = model.ui.parent().is_none();
-    let hints = keymap::bindings(model).filter(|it| !it.hint.is_empty());
     let mut left = vec![Span::raw(" ")];
     let mut used = 1;
     let mut right = Line::default();
-    for binding in hints {
+    for binding in keymap::bindings(model) {
         let hint = match binding.action {
             Action::BackOrQuit if is_root => "quit",
+            Action::ToggleMouse if model.ui.mouse => "mouse off",
             _ => binding.hint,
         };
-        let key = binding.key_label();
+        if hint.is_empty() {
+            continue;
+        }
+        let Some(key) = binding.key_label() else { continue };
         if binding.action == Action::BackOrQuit {
             right = Line::from(vec![word(key, Tone::Accent), Span::raw(format!(" {hint} "))]);
             continue;
@@ -417,6 +422,12 @@ fn plain_list<'a, K: Ord>(
             line.patch_style(if here { Tone::Strong.style() } else { Style::new() })
         })
         .collect()
+}
+
+/// All lines of the help.
+#[cfg(test)]
+pub(crate) fn help_text(keymap: &keymap::Keymap) -> Vec<String> {
+    help::text(keymap, 100).iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

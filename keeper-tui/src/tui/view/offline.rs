@@ -13,7 +13,7 @@ use super::{
     widgets::{Panel, count, safe, word},
 };
 use crate::tui::{
-    keymap::{Action, key_of},
+    keymap::Action,
     state::{Model, connection::Connection, connection::Wait},
     theme::Tone,
 };
@@ -31,7 +31,7 @@ pub(super) fn banner<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
 }
 
 fn next_attempt(ctx: &Ctx<'_>, wait: &Wait) -> String {
-    let key = key_of(Action::Retry);
+    let key = ctx.model.keymap.label(Action::Retry);
     match ctx.seconds_until(wait.retry_at) {
         0 => format!("Attempt {} now", wait.attempt + 1),
         seconds => format!("Attempt {} in {seconds}s ({key} now)", wait.attempt + 1),
@@ -99,7 +99,7 @@ fn offer<'a>(ctx: &Ctx<'_>, wait: &Wait) -> Vec<Line<'a>> {
     let mut lines = vec![
         Line::from(vec![
             word(format!("No queen at {address}. Start one here?  "), Tone::Strong),
-            word(key_of(Action::StartQueen), Tone::Accent),
+            word(ctx.model.keymap.label(Action::StartQueen), Tone::Accent),
         ]),
         Line::default(),
         Line::from(vec![Span::raw("Reason: "), safe(&wait.cause, Tone::Plain)]),
@@ -107,6 +107,8 @@ fn offer<'a>(ctx: &Ctx<'_>, wait: &Wait) -> Vec<Line<'a>> {
         Line::default(),
     ];
     lines.extend(commands());
+    lines.push(Line::default());
+    lines.push(two(ctx.model, Action::EditConfig, "edit the queen's address"));
     lines
 }
 
@@ -121,7 +123,7 @@ fn commands<'a>() -> Vec<Line<'a>> {
 }
 
 /// How many rows [`what_you_can_do`] takes.
-pub(super) const WHAT_YOU_CAN_DO: u16 = 6;
+pub(super) const WHAT_YOU_CAN_DO: u16 = 7;
 
 /// In the body, while the fleet is shown as it was.
 pub(super) fn what_you_can_do(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -134,7 +136,11 @@ pub(super) fn what_you_can_do(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         let newest = launch.lines.last().map_or_else(String::new, Clone::clone);
         vec![Line::from(state), Line::from(word(newest, Tone::Quiet))]
     } else {
-        vec![two(Action::Retry, "try again now"), two(Action::StartQueen, "start a queen here")]
+        vec![
+            two(ctx.model, Action::Retry, "try again now"),
+            two(ctx.model, Action::StartQueen, "start a queen here"),
+            two(ctx.model, Action::EditConfig, "edit the queen's address"),
+        ]
     };
     lines.push(Line::from("Nothing can be started or cancelled until the queen is back."));
     lines.extend(running(ctx.model));
@@ -143,10 +149,10 @@ pub(super) fn what_you_can_do(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn two<'a>(action: Action, what: &'static str) -> Line<'a> {
+fn two<'a>(model: &Model, action: Action, what: &'static str) -> Line<'a> {
     Line::from(vec![
-        word(format!("{:<4}", key_of(action)), Tone::Accent),
-        Span::raw(format!("{what:<22}")),
+        word(format!("{:<4}", model.keymap.label(action)), Tone::Accent),
+        Span::raw(format!("{what:<26}")),
         word(action.twin().unwrap_or_default(), Tone::Quiet),
     ])
 }

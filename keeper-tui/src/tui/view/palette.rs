@@ -13,7 +13,12 @@ use super::{
     dialogs::{chosen, typed},
     widgets::{Panel, cut_line, safe, word},
 };
-use crate::tui::{state::dialog::Palette, theme::Tone, update::palette::ghost};
+use crate::tui::{
+    keymap::{Action, Context},
+    state::dialog::Palette,
+    theme::Tone,
+    update::palette::ghost,
+};
 
 /// Rows offered at once.
 const ROWS: u16 = 10;
@@ -25,7 +30,7 @@ fn line<'a>(palette: &Palette) -> Line<'a> {
 }
 
 /// Draws it at the foot of `area`.
-pub(super) fn draw(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer, palette: &Palette) {
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, palette: &Palette) {
     let found = u16::try_from(palette.found.len()).unwrap_or(u16::MAX).clamp(1, ROWS);
     let height = (found + 3).min(area.height);
     let area = Rect { y: area.bottom() - height, height, ..area };
@@ -41,7 +46,9 @@ pub(super) fn draw(_: &Ctx<'_>, area: Rect, buffer: &mut Buffer, palette: &Palet
     let mut lines: Vec<Line<'_>> = match &palette.problem {
         Some(problem) => vec![Line::from(safe(&format!("✗ {problem}"), Tone::Bad))],
         None if palette.found.is_empty() => {
-            vec![Line::from(word("nothing is called that; Enter says why", Tone::Quiet))]
+            let key = ctx.model.keymap.label_in(Context::Palette, Action::Accept);
+            let note = format!("nothing is called that; {key} says why");
+            vec![Line::from(word(note, Tone::Quiet))]
         }
         None => Vec::new(),
     };

@@ -128,6 +128,7 @@ impl<K: Ord + Clone> Table<'_, K> {
         if area.height == 0 || area.width <= GUTTER + 1 {
             return;
         }
+        self.selection.area.set(area);
         // One column stays free before the frame.
         let slots = fit(self.columns, area.width - GUTTER - 1);
         self.heading(area, buffer, &slots);
@@ -183,9 +184,12 @@ impl<K: Ord + Clone> Table<'_, K> {
     }
 
     fn heading(&self, area: Rect, buffer: &mut Buffer, slots: &[(usize, u16)]) {
+        let mut headings = self.selection.headings.borrow_mut();
+        headings.clear();
         let mut x = area.x + GUTTER;
         for &(column, width) in slots {
             if let Some(column) = self.columns.get(column) {
+                headings.push((x..x + width, column.title));
                 let used = u16::try_from(column.title.len()).unwrap_or(0).min(width);
                 let indent = if column.right { width - used } else { 0 };
                 let style = Tone::Quiet.style();

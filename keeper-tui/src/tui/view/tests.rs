@@ -171,7 +171,8 @@ fn the_help_is_the_keymap() {
     let mut stage = Stage::busy(SMALL);
     stage.type_keys("?");
     insta::assert_snapshot!("help", text(&stage));
-    let help: Vec<String> = help::text(100).iter().map(ToString::to_string).collect();
+    let help: Vec<String> =
+        help::text(&stage.model.keymap, 100).iter().map(ToString::to_string).collect();
     for binding in keymap::KEYMAP {
         let row = help
             .iter()

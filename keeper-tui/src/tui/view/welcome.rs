@@ -10,10 +10,7 @@ use super::{
     context::Ctx,
     widgets::{Panel, cut_line, safe, word},
 };
-use crate::tui::{
-    keymap::{Action, key_of},
-    theme::Tone,
-};
+use crate::tui::{keymap::Action, state::Model, theme::Tone};
 
 /// The feature that makes the hive of her machine a part of the queen.
 const LOCAL_HIVE: &str = "local-hive";
@@ -33,11 +30,11 @@ pub(super) fn lines<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
     let mut lines = vec![
         Line::from("No hive runs yet. A hive is one machine that runs model workers."),
         Line::default(),
-        choice(Action::StartHere, here, "rbee-keeper hive start"),
-        choice(Action::AddMachine, "A machine by SSH", "rbee-keeper hive install MACHINE"),
-        choice(Action::AddByUrl, "Already running", "hives.conf, by its URL"),
+        choice(model, Action::StartHere, here, "rbee-keeper hive start"),
+        choice(model, Action::AddMachine, "A machine by SSH", "rbee-keeper hive install MACHINE"),
+        choice(model, Action::AddByUrl, "Already running", "hives.conf, by its URL"),
         Line::default(),
-        choice(Action::ShowInfer, "Ask the demo model", "the queen starts what is missing"),
+        choice(model, Action::ShowInfer, "Ask the demo model", "the queen starts what is missing"),
         Line::default(),
     ];
     let mut hosts = model.hosts().peekable();
@@ -68,13 +65,14 @@ pub(super) fn lines<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             Line::default(),
         ]);
     }
-    lines.push(Line::from(word("Every key is in the help: ?", Tone::Quiet)));
+    let help = model.keymap.label(Action::ToggleHelp);
+    lines.push(Line::from(word(format!("Every key is in the help: {help}"), Tone::Quiet)));
     lines
 }
 
-fn choice<'a>(action: Action, what: &'static str, how: &'static str) -> Line<'a> {
+fn choice<'a>(model: &Model, action: Action, what: &'static str, how: &'static str) -> Line<'a> {
     Line::from(vec![
-        word(format!("  {}  ", key_of(action)), Tone::Accent),
+        word(format!("  {}  ", model.keymap.label(action)), Tone::Accent),
         Span::raw(format!("{what:<22}")),
         word(how, Tone::Quiet),
     ])

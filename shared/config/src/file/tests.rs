@@ -31,6 +31,8 @@ fn the_example_file_says_the_defaults() {
     assert!(config.keeper.queen_url.is_some() && config.keeper.theme.is_some());
     assert_eq!(config.keeper.fps, Some(30));
     assert_eq!(config.keeper.glyphs, Glyphs::Ascii);
+    assert!(config.keeper.restore_session);
+    assert_eq!((config.keys.wishes.len(), config.keys.malformed.len()), (3, 0));
     assert_eq!(config.hives.len(), 1);
 }
 

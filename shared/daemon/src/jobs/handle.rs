@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::{sync::OwnedMutexGuard, task::JoinError};
 
 use super::{
-    CANCEL_GRACE, EVENTS_MAX, Failure, Live, Shared, Submission, deadline_at, ended, left_behind,
-    log::Entry, store::Checkpoint,
+    CANCEL_GRACE, EVENTS_MAX, Failure, Held, Live, Shared, Submission, deadline_at, ended,
+    left_behind, log::Entry, store::Checkpoint,
 };
 use crate::{
     lock,
@@ -137,7 +137,8 @@ impl JobHandle {
         self.emit(JobEvent::new(event, message).level(Level::Warn)).await;
     }
 
-    /// Gives the structured result, with a line that sums it up.
+    /// Gives the structured result, with a line that sums it up. It is shown
+    /// together with what comes next, which is the end if nothing else does.
     pub async fn result(&self, summary: impl Into<String>, result: Value) {
         self.emit(JobEvent::result(summary, result)).await;
     }
@@ -159,14 +160,20 @@ impl JobHandle {
         if events.is_empty() {
             return;
         }
-        let turn = self.turn().await;
+        let mut turn = self.turn().await;
+        events.iter_mut().for_each(|event| self.complete(event));
+        events.splice(0..0, turn.take());
+        *turn = events.pop_if(|event| event.as_result().is_some());
+        if events.is_empty() {
+            return;
+        }
         let job = self.clone();
         whole(turn, async move { job.publish(events).await }).await;
     }
 
     /// The turn to write. Taken by the caller itself, so that the end of the
     /// job comes after everything that was begun before it.
-    async fn turn(&self) -> OwnedMutexGuard<()> {
+    async fn turn(&self) -> OwnedMutexGuard<Held> {
         Arc::clone(&self.live.publishing).lock_owned().await
     }
 
@@ -177,23 +184,12 @@ impl JobHandle {
             if first >= EVENTS_MAX {
                 return;
             }
-            events = vec![
-                JobEvent::new(
-                    "log_full",
-                    format!("more than {EVENTS_MAX} events; the rest is not kept"),
-                )
-                .level(Level::Warn),
-            ];
+            let text = format!("more than {EVENTS_MAX} events; the rest is not kept");
+            let mut full = JobEvent::new("log_full", text).level(Level::Warn);
+            self.complete(&mut full);
+            events = vec![full];
         }
-        let mut record = log.record();
-        for event in &mut events {
-            self.complete(event);
-            if !event.is_token() {
-                record.last_message = Some(event.message.clone());
-                record.progress = event.progress().or(record.progress);
-            }
-        }
-        record.last_event = first + events.len() as u64 - 1;
+        let record = after(log.record(), &events);
         let entries: Vec<Entry> = events.iter().map(Entry::new).collect();
         let result = self.shared.store.append(record.clone(), first, entries.clone()).await;
         // A disk that is full must not stop what runs: the event is shown. New
@@ -261,7 +257,7 @@ impl JobHandle {
     }
 
     /// Commits and shows a record that changed without an event.
-    async fn show(&self, turn: OwnedMutexGuard<()>, record: JobRecord) {
+    async fn show(&self, turn: OwnedMutexGuard<Held>, record: JobRecord) {
         let job = self.clone();
         whole(turn, async move {
             let result = job.shared.store.update(record.clone()).await;
@@ -340,11 +336,18 @@ impl JobHandle {
     }
 
     async fn end(&self, end: End) {
-        let _turn = self.turn().await;
-        let record = ended(self.live.log.record(), &end);
-        let result = self.shared.store.end(record.clone(), end.clone()).await;
+        let mut turn = self.turn().await;
+        let record = self.live.log.record();
+        let last = turn.take().filter(|_| record.last_event < EVENTS_MAX);
+        let record = ended(after(record, last.as_slice()), &end);
+        let entry = last.as_ref().map(Entry::new);
+        let result = self.shared.store.end(record.clone(), end.clone(), entry.clone()).await;
         let _ = self.shared.written(result);
-        self.live.log.end(end, record.clone());
+        self.live.log.end(entry, end, record.clone());
+        if let Some(event) = last {
+            let job_id = self.id.clone();
+            self.shared.feed.publish(FeedEvent::Narration(Narration { job_id, event }));
+        }
         self.shared.change_live(|running| running.remove(&self.id));
         let metrics = self.shared.feed.metrics();
         let operation = ("operation", record.operation.as_str());
@@ -354,9 +357,19 @@ impl JobHandle {
     }
 }
 
+/// The record that these events lead to.
+fn after(mut record: JobRecord, events: &[JobEvent]) -> JobRecord {
+    for event in events.iter().filter(|event| !event.is_token()) {
+        record.last_message = Some(event.message.clone());
+        record.progress = event.progress().or(record.progress);
+    }
+    record.last_event += events.len() as u64;
+    record
+}
+
 /// Writes in a task of its own: a handler that is dropped at any await must
 /// not leave behind an event that is in the log and was never shown.
-async fn whole(turn: OwnedMutexGuard<()>, write: impl Future<Output = ()> + Send + 'static) {
+async fn whole(turn: OwnedMutexGuard<Held>, write: impl Future<Output = ()> + Send + 'static) {
     let written = tokio::spawn(async move {
         write.await;
         drop(turn);

@@ -84,13 +84,14 @@ impl JobLog {
         self.changed.send_modify(|n| *n += 1);
     }
 
-    /// Shows the end. Only the first one counts.
-    pub(crate) fn end(&self, end: End, record: JobRecord) {
+    /// Shows the end and the entry before it. Only the first end counts.
+    pub(crate) fn end(&self, last: Option<Entry>, end: End, record: JobRecord) {
         {
             let mut inner = lock(&self.inner);
             if inner.end.is_some() {
                 return;
             }
+            inner.entries.extend(last);
             inner.end = Some(end);
             inner.record = record;
         }

@@ -176,14 +176,7 @@ impl Store {
         entries: Vec<Entry>,
     ) -> Result<(), StoreError> {
         self.run(move |db| {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO events (job_id, number, json, text) VALUES (?1, ?2, ?3, ?4)",
-            )?;
-            for (number, entry) in (first..).zip(&entries) {
-                // Far below i64::MAX: a job's events are counted one by one.
-                let number = i64::try_from(number).unwrap_or(i64::MAX);
-                insert.execute(params![record.id.as_str(), number, &*entry.json, &*entry.text])?;
-            }
+            insert(db, &record.id, first, &entries)?;
             update_record(db, &record)
         })
         .await
@@ -194,9 +187,18 @@ impl Store {
         self.run(move |db| update_record(db, &record)).await
     }
 
-    /// Commits the end, unless there is one: the first end is the end.
-    pub(crate) async fn end(&self, record: JobRecord, end: End) -> Result<bool, StoreError> {
+    /// Commits the end with the event before it, unless there is an end: the
+    /// first is the end.
+    pub(crate) async fn end(
+        &self,
+        record: JobRecord,
+        end: End,
+        last: Option<Entry>,
+    ) -> Result<bool, StoreError> {
         self.run(move |db| {
+            if let Some(entry) = last {
+                insert(db, &record.id, record.last_event, &[entry])?;
+            }
             let ended = db
                 .prepare_cached("UPDATE jobs SET end = ?2, state = ?3, ended_ms = ?4, record = ?5 WHERE id = ?1 AND end IS NULL")?
                 .execute(params![
@@ -323,6 +325,18 @@ impl Store {
         })
         .await
     }
+}
+
+fn insert(db: &Savepoint<'_>, job: &JobId, first: u64, entries: &[Entry]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO events (job_id, number, json, text) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (number, entry) in (first..).zip(entries) {
+        // Far below i64::MAX: a job's events are counted one by one.
+        let number = i64::try_from(number).unwrap_or(i64::MAX);
+        insert.execute(params![job.as_str(), number, &*entry.json, &*entry.text])?;
+    }
+    Ok(())
 }
 
 fn leave(db: &Savepoint<'_>, id: &JobId, checkpoint: &Checkpoint) -> rusqlite::Result<()> {

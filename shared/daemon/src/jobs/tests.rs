@@ -51,6 +51,12 @@ impl Execute for Script {
                     }
                     Ok(())
                 }
+                "results" => {
+                    job.result("one", json!(1)).await;
+                    job.narrate("say", "two").await;
+                    job.result("three", json!(3)).await;
+                    Ok(())
+                }
                 "chatter" => {
                     let talk = async {
                         for index in 0.. {
@@ -438,4 +444,33 @@ async fn jobs_are_listed_newest_first_and_by_state() {
     let list: protocol::job::JobList = serde_json::from_str(&body).unwrap();
     assert_eq!(list.jobs[0].id, done);
     assert_eq!(bench.get("/v1/jobs?state=sleeping").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_result_stands_where_it_was_given_and_the_last_one_comes_with_the_end() {
+    let bench = Bench::new().await;
+    let mut feed = bench.jobs.shared.feed.follow();
+    assert!(matches!(feed.next().await, FeedEvent::Snapshot(_)));
+    let id = bench.submit("results").await;
+    let stream = bench.aware_stream(&id, "0").await.1;
+    assert_eq!(messages(&stream), ["one", "two", "three", "[DONE]"]);
+    for number in 1..=3 {
+        assert!(stream.contains(&format!("id: {number}\n")), "{stream}");
+    }
+
+    let mut said = Vec::new();
+    let record = loop {
+        match feed.next().await {
+            FeedEvent::Narration(narration) => said.push(narration.event.message),
+            FeedEvent::Job(protocol::fleet::Change::Now(job)) if job.state.is_ended() => break job,
+            _ => {}
+        }
+    };
+    assert_eq!(said, ["one", "two", "three"]);
+    assert_eq!((record.last_event, record.last_message.as_deref()), (3, Some("three")));
+
+    let Bench { directory, jobs, .. } = bench;
+    jobs.drain(Duration::ZERO).await;
+    let next_life = Bench::at(directory).await;
+    assert_eq!(next_life.aware_stream(&id, "0").await.1, stream);
 }

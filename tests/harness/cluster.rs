@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -28,7 +27,7 @@ const LOG_BYTES: u64 = 16 * 1024;
 /// test is over.
 const CONFIG: &str = r#"
 [queen]
-address = "127.0.0.1:{port}"
+address = "127.0.0.1:0"
 drain_seconds = 0
 {queen}
 [hive]
@@ -42,9 +41,6 @@ worker_drain_seconds = 0
 pub struct Setup<'a> {
     /// The worker program that users have, instead of the scripted one.
     pub real_worker: bool,
-    /// A queen whose port is known before she runs, which a dashboard needs
-    /// that is opened first.
-    pub fixed_port: bool,
     /// More lines for `[queen]` in `config.toml`.
     pub queen: &'a str,
     /// More lines for `[hive]`.
@@ -91,11 +87,7 @@ impl Cluster {
         };
         let paths =
             Paths { config_dir: dir("config")?, data_dir: dir("data")?, cache_dir: dir("cache")? };
-        let port = if setup.fixed_port { free_port()? } else { 0 };
-        let config = CONFIG
-            .replace("{port}", &port.to_string())
-            .replace("{queen}", setup.queen)
-            .replace("{hive}", setup.hive);
+        let config = CONFIG.replace("{queen}", setup.queen).replace("{hive}", setup.hive);
         fs::write(paths.config_file(), config)?;
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }
@@ -244,14 +236,6 @@ fn built_programs() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(dir.to_owned())
-}
-
-/// A port that is free, below those that the system gives out by itself, so
-/// that no other cluster is given it in the meantime.
-fn free_port() -> anyhow::Result<u16> {
-    let mut ports = 21_000..29_000;
-    let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    port.context("no port is free")
 }
 
 /// A program finds its siblings beside its own file, and the system names that

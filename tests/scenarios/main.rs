@@ -36,6 +36,8 @@ mod models;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod protocol_forms;
 #[cfg(test)]
 mod queue;
@@ -45,5 +47,7 @@ mod readers;
 mod ssh;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

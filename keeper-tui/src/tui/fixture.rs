@@ -122,7 +122,11 @@ impl Stage {
 
     /// One key per letter; a line feed is Enter.
     pub(crate) fn type_keys(&mut self, keys: &str) -> Vec<Effect> {
-        let code = |c| if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) };
+        let code = |c| match c {
+            '\n' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
+            c => KeyCode::Char(c),
+        };
         keys.chars().flat_map(|c| self.key(code(c))).collect()
     }
 

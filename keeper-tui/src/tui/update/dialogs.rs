@@ -70,7 +70,10 @@ pub(super) fn start(
         (Verb::Logs, Target::Worker(id)) => {
             drill::deeper(model, View::Worker(id), now);
         }
-        (Verb::Attach, Target::Job(id)) => drill::deeper(model, View::Job(id), now),
+        (Verb::Attach, Target::Job(id)) => {
+            model.streams.mend_one(&id);
+            drill::deeper(model, View::Job(id), now);
+        }
         (Verb::Spawn, target) => model.ui.dialog = Some(Dialog::Form(spawn_form(model, &target))),
         (Verb::Download, Target::Hive(hive)) => {
             model.ui.dialog = Some(Dialog::Form(download_form(model, hive)));

@@ -23,6 +23,7 @@ use protocol::{JobId, WorkerId, job::Level, logs::LogLine};
 
 pub(crate) use self::seen::is_seen;
 use super::{
+    address,
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
@@ -32,6 +33,7 @@ use super::{
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
+        streams::Broken,
         worker_log::WorkerLog,
     },
     theme::Tone,
@@ -62,6 +64,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => lists::arrange(model, now),
+        Message::Moved(url) => model.address = address(&url),
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
@@ -267,7 +270,8 @@ fn job_news(model: &mut Model, job: &JobId, news: Vec<JobNews>, now: Now) {
             }
             JobNews::End(end) => model.streams.job_mut(job).end = Some(end),
             JobNews::Broken(cause) => {
-                model.streams.job_mut(job).broken = Some(one_line(&cause).into_owned());
+                let cause = one_line(&cause).into_owned();
+                model.streams.job_mut(job).broken = Some(Broken { cause, at: now.wall });
             }
         }
     }

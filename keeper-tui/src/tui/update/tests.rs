@@ -136,6 +136,20 @@ fn a_stream_that_broke_is_followed_again_when_the_queen_is_back() {
 }
 
 #[test]
+fn a_job_that_is_not_listened_to_any_more_says_since_when_and_enter_listens_again() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("5jl");
+    stage.stream("job-00007f3c", &["a", "b"]);
+    assert_eq!(stage.key(KeyCode::Enter), [], "it is being listened to");
+    let broken = vec![JobNews::Broken("the stream is garbled".to_owned())];
+    stage.send(Message::Job { job: id("job-00007f3c"), news: broken });
+    let stream = stage.model.streams.job(&id("job-00007f3c")).unwrap();
+    assert_eq!(stream.broken.as_ref().map(|it| it.at), Some(stage.now.wall));
+    let effects = stage.key(KeyCode::Enter);
+    assert_eq!(effects, [Effect::Follow { job: id("job-00007f3c"), after: 4 }]);
+}
+
+#[test]
 fn a_queen_is_started_only_by_its_own_key() {
     let mut stage = Stage::new(SIZE);
     stage.disconnect();

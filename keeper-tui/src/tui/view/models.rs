@@ -331,8 +331,8 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let rows = model.ui.models.shown(model.models.listed()).map(|(key, listed)| {
         let (sign, tone) = model_sign(listed.state);
         let mut spans = vec![
-            word(format!("{sign} {} {} ", short_model(&key.0), listed.state.as_str()), tone),
-            Span::raw(format!("{} ", key.1)),
+            word(format!("{sign} {} ", listed.state.as_str()), tone),
+            safe(&format!("{} {} ", short_model(&key.0), key.1), Tone::Plain),
         ];
         spans.extend(condition(ctx, &listed.row(&model.fleet)));
         (key.clone(), Line::from(spans))

@@ -125,7 +125,7 @@ async fn keys_are_heard_while_the_terminal_takes_nothing() -> anyhow::Result<()>
     terminal.until_it_shows("● live").await?;
     terminal.take_nothing(true)?;
     let before = terminal.text();
-    terminal.press(&format!("2:worker spawn --model {}\r", script.model()))?;
+    terminal.press(&format!(":worker spawn --model {}\r", script.model()))?;
     wait_for("the worker that was asked for", async || {
         let workers = cluster.worker_pids();
         Ok(Seen::when(workers.len() == 1, workers))

@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
     };
     let dashboard = Dashboard {
         queen,
+        find_queen: Arc::new(|| None),
         start_queen: start_queen(in_a_task),
         settings: settings(),
         program: "rbee-keeper".to_owned(),

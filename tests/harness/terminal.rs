@@ -55,19 +55,34 @@ impl Terminal {
 
     /// Runs `rbee-keeper …` on a new terminal.
     pub fn running(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Self> {
+        Self::running_with(cluster, args, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn running_with(
+        cluster: &Cluster,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let keeper = PathBuf::from(cluster.command("rbee-keeper").get_program());
-        Self::of(cluster, &keeper, args)
+        Self::of(cluster, &keeper, args, env)
     }
 
     /// Runs a shell on a new terminal, one that leaves its modes alone.
     pub async fn with_a_shell(cluster: &Cluster) -> anyhow::Result<Self> {
-        let terminal = Self::of(cluster, Path::new("/bin/sh"), &["-i", "-m"])?;
+        let terminal = Self::of(cluster, Path::new("/bin/sh"), &["-i", "-m"], &[])?;
         terminal.until_it_shows(PROMPT).await?;
         Ok(terminal)
     }
 
-    /// Runs any program on a new terminal, in the cluster's environment.
-    pub fn of(cluster: &Cluster, program: &Path, args: &[&str]) -> anyhow::Result<Self> {
+    /// Runs any program on a new terminal, in the cluster's environment and
+    /// with more in it.
+    pub fn of(
+        cluster: &Cluster,
+        program: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let (rows, cols) = (ROWS.get(), COLUMNS.get());
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size)?;
@@ -81,6 +96,7 @@ impl Terminal {
         }
         command.env("TERM", "xterm-256color");
         command.env("PS1", PROMPT);
+        env.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command)?;
         let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
         let mut output = pair.master.try_clone_reader()?;
@@ -153,6 +169,11 @@ impl Terminal {
     /// Whether the cursor is hidden.
     pub fn hides_cursor(&self) -> bool {
         self.with_screen(vt100::Screen::hide_cursor)
+    }
+
+    /// Whether what the mouse does is reported to the program.
+    pub fn takes_mouse(&self) -> bool {
+        self.with_screen(|screen| screen.mouse_protocol_mode() != vt100::MouseProtocolMode::None)
     }
 
     /// Waits until a full-screen program has the terminal.

@@ -24,11 +24,15 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod integrated;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod main_job;
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]

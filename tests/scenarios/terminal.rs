@@ -9,7 +9,7 @@ use rustix::process::Signal;
 /// An installation where the dashboard offers to start a queen, and so has
 /// something to show without one.
 fn without_a_queen() -> anyhow::Result<Cluster> {
-    Cluster::install(Setup { fixed_port: true, ..Setup::default() })
+    Cluster::install(Setup::default())
 }
 
 #[tokio::test]

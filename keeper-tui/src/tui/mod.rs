@@ -67,12 +67,17 @@ pub use self::{
     offscreen::Offscreen,
     options::Options,
 };
-use crate::recording::{self, Recording, Speed};
+use crate::{
+    feed::FindQueen,
+    recording::{self, Recording, Speed},
+};
 
 /// What a dashboard needs to run.
 pub struct Dashboard {
     /// The queen it shows.
     pub queen: client::Daemon,
+    /// How she is found again when she is lost.
+    pub find_queen: FindQueen,
     /// How one is launched when there is none.
     pub start_queen: StartQueen,
     /// How it looks, and what keys do.
@@ -106,11 +111,12 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, settings, program, copy_file, .. } = dashboard;
+    let Dashboard { queen, find_queen, start_queen, settings, program, copy_file, .. } = dashboard;
     let Dashboard { configuration, session_file, .. } = dashboard;
     let address = address(queen.base_url());
     let (sender, news) = mpsc::channel(NEWS);
-    let link = Link::start(queen, start_queen, copy_file, settings.options.read_only, sender);
+    let is_read_only = settings.options.read_only;
+    let link = Link::start(queen, find_queen, start_queen, copy_file, is_read_only, sender);
     let source = Feeding {
         address,
         source: Source::Queen,
@@ -148,8 +154,10 @@ pub async fn replay(
     terminal::DASHBOARD.scope((), show(source, settings)).await
 }
 
-fn address(url: &str) -> String {
-    url.trim_start_matches("http://").to_owned()
+/// An address as a person reads it.
+pub(crate) fn address(url: &str) -> String {
+    // Port 0 means whichever is free, so it is nobody's.
+    url.trim_start_matches("http://").trim_end_matches(":0").to_owned()
 }
 
 /// Who speaks to the dashboard, and what time it is there.

@@ -48,8 +48,7 @@ macro_rules! with_list {
                 $body
             }
             $crate::tui::state::lists::ListName::Models => {
-                let listed = $model.models.listed(&$model.fleet);
-                let ($selection, $records) = (&mut $model.ui.models, &listed);
+                let ($selection, $records) = (&mut $model.ui.models, $model.models.listed());
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {
@@ -76,8 +75,7 @@ macro_rules! read_list {
                 $body
             }
             $crate::tui::state::lists::ListName::Models => {
-                let listed = $model.models.listed(&$model.fleet);
-                let ($selection, $records) = (&$model.ui.models, &listed);
+                let ($selection, $records) = (&$model.ui.models, $model.models.listed());
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {

@@ -154,7 +154,7 @@ pub(super) fn models(model: &Model) -> Vec<String> {
     let workers = model.fleet.workers.values().map(|it| it.model.to_string());
     let jobs =
         model.fleet.jobs.values().filter_map(|it| it.model.as_ref().map(ToString::to_string));
-    let on_disk = model.models.records.keys().map(|(id, _)| id.to_string());
+    let on_disk = model.models.listed().keys().map(|(id, _)| id.to_string());
     let mut names: Vec<String> = workers.chain(jobs).chain(on_disk).collect();
     names.sort();
     names.dedup();

@@ -232,7 +232,6 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         }
         Connection::Connecting | Connection::Syncing { .. } | Connection::Live => {
             // What no feed carries is asked for again.
-            model.models.outdated();
             model.queen.measure_at = Some(now.monotonic);
             toast(model, "The queen is connected", Tone::Quiet, now);
         }

@@ -80,6 +80,9 @@ fn message() -> impl Strategy<Value = Message> {
                 FeedEvent::Worker(Change::from(worker("wk-99", it, WorkerState::Busy)))
             }),
             Just(FeedEvent::Worker(Change::Gone(Gone::new("wk-02")))),
+            prop::sample::select(catalogue())
+                .prop_map(|it| FeedEvent::Model(Change::Gone(Gone::on(&it.hive_id, &it.id)))),
+            prop::sample::select(catalogue()).prop_map(|it| FeedEvent::Model(Change::from(it))),
             prop::sample::select(jobs.to_vec())
                 .prop_map(|it| FeedEvent::Job(Change::Gone(Gone::new(it)))),
             prop::sample::select(jobs.to_vec()).prop_map(|it| FeedEvent::Job(Change::from(job(
@@ -127,10 +130,6 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
-        1 => any::<bool>().prop_map(|is_known| {
-            let result = is_known.then(|| (catalogue(), Vec::new()));
-            Message::Models(result.ok_or_else(|| "no".to_owned()))
-        }),
         1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
         1 => "[a-z]{1,6}".prop_map(|alias| {
             let install = super::machines::install(id(&alias), None);

@@ -132,7 +132,9 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     } else {
         lines.push(Line::from(word("No workers", Tone::Quiet)));
     }
+    // Where there is no room for both, what moves is shown.
     lines.extend(models::downloads(ctx, &hive.id));
+    lines.push(models::on_disk(ctx, hive));
     lines
 }
 

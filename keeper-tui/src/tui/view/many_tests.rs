@@ -3,13 +3,14 @@
 use protocol::{
     fleet::{Change, FeedEvent, Gone, HiveState, Snapshot, WorkerState},
     job::JobState,
+    model::ModelState,
 };
 use ratatui::Frame;
 
 use super::{gallery::shown, *};
 use crate::tui::{
     effect::Effect,
-    fixture::{Stage, gpu, hive, id, job, queen, worker},
+    fixture::{Stage, gpu, hive, id, job, model, queen, worker},
     message::{FeedNews, JobNews, Message},
     screen::Screen,
     update::is_seen,
@@ -33,6 +34,7 @@ fn fleet() -> Snapshot {
             })
             .collect(),
         jobs: Vec::new(),
+        models: names().map(|it| model("org/repo:Q4_K_M", &it, ModelState::Ready)).collect(),
     }
 }
 
@@ -71,12 +73,22 @@ fn only_what_is_on_the_screen_is_drawn_at_once() {
 
         stage.type_keys("2");
         assert!(seen(&stage, beat(0)));
-        let gone = |name: &str| FeedEvent::Worker(Change::Gone(Gone::new(&name)));
+        let gone = |name: &str| FeedEvent::Worker(Change::Gone(Gone::new(name)));
         assert!(seen(&stage, gone("wk-01")));
         assert!(!seen(&stage, gone("wk-99")));
 
+        let failed = |name: &str, hive: &str| {
+            FeedEvent::Model(Change::from(model(name, hive, ModelState::Failed)))
+        };
+        stage.type_keys("4");
+        assert!(seen(&stage, failed("org/repo:Q4_K_M", "hive-00")));
+        assert!(seen(&stage, failed("org/repo:Q4_K_M", "hive-99")), "it has the selected one");
+        assert!(!seen(&stage, failed("org/other", "hive-99")));
+        assert!(!seen(&stage, beat(0)), "no worker stands there");
+
         stage.type_keys("8");
         assert!(!seen(&stage, beat(0)), "no worker stands there");
+        assert!(!seen(&stage, failed("org/repo:Q4_K_M", "hive-00")));
         assert!(seen(&stage, FeedEvent::Queen(Box::new(queen()))));
     }
 }

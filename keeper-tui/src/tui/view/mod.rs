@@ -15,6 +15,7 @@ mod devices;
 mod dialogs;
 mod fleet;
 mod help;
+mod history;
 mod hive;
 mod infer;
 mod jobs;

@@ -2,7 +2,7 @@
 //! colours nor letters beyond ASCII.
 
 use protocol::{
-    fleet::{HiveState, Snapshot, WorkerRecord, WorkerState},
+    fleet::{Change, FeedEvent, HiveState, Snapshot, WorkerRecord, WorkerState},
     job::JobState,
     model::ModelState,
 };
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::tui::{
     fixture::{Stage, busy_fleet, catalogue, empty_fleet, hive, job, worker},
-    message::{FeedNews, Message},
+    message::FeedNews,
     state::Source,
 };
 
@@ -63,11 +63,10 @@ fn the_states_of_models() {
     all_differ([Available, Downloading, Ready, Partial, Failed].map(|state| {
         (state.as_str(), move |size| {
             let mut stage = connected(size, "4", empty_fleet());
-            let records = catalogue().into_iter().take(1).map(|mut it| {
+            for mut it in catalogue().into_iter().take(1) {
                 (it.state, it.error) = (state, None);
-                it
-            });
-            stage.send(Message::Models(Ok((records.collect(), Vec::new()))));
+                stage.feed(FeedEvent::Model(Change::from(it)));
+            }
             row_of_the_selection(&stage)
         })
     }));
@@ -75,11 +74,12 @@ fn the_states_of_models() {
 
 #[test]
 fn the_states_of_the_connection() {
+    type Act = fn(&mut Stage);
     let header = |stage: Stage| {
         let shown = text(&frame(&stage));
         shown.lines().next().unwrap_or_default().to_owned()
     };
-    let states: [(&str, fn(&mut Stage)); 7] = [
+    let states: [(&str, Act); 7] = [
         ("connecting", |_| {}),
         ("not reached", |stage| stage.disconnect()),
         ("live", |stage| drop(stage.connect(busy_fleet()))),

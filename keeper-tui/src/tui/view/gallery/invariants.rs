@@ -147,7 +147,7 @@ fn says_its_states(stage: &Stage, rows: &[Vec<&Cell>]) -> Result<(), String> {
     let mut named: Vec<(&str, Vec<&str>)> = Vec::new();
     for hive in fleet.hives.values() {
         // Whole sentences say what is wrong in words of their own.
-        let mut words = vec![hive.state.as_str(), "does not answer", "the queen"];
+        let mut words = vec![hive.state.as_str(), "does not answer", "the queen", "has not told"];
         if hive.state == HiveState::Ready {
             words.extend(["busy", "loading"]);
         }

@@ -102,9 +102,7 @@ const fn state(
 pub(super) const STATES: &[State] = &[
     // Usual days.
     state("busy", VIEWS, Stage::fill, looked),
-    state("empty", WITHOUT_A_FLEET, empty, |stage| {
-        stage.send(Message::Models(Ok((Vec::new(), Vec::new()))));
-    }),
+    state("empty", WITHOUT_A_FLEET, empty, nothing),
     // Before there is a machine, and with a strange one.
     state("first_run", START, machines::first_run, nothing),
     state("first_run_without_hosts", START, machines::first_run_without_hosts, nothing),
@@ -233,9 +231,7 @@ pub(super) const STATES: &[State] = &[
         };
         stage.feed(FeedEvent::Narration(Narration { job_id: id("job-0000a9f0"), event: said }));
     }),
-    state("models_not_read", &[("models", "4")], Stage::fill, |stage| {
-        stage.send(Message::Models(Err("the queue of the queen is full".to_owned())));
-    }),
+    state("models_not_told", &[("models", "4"), ("hive_models", "1jj\n]]]")], Stage::fill, nothing),
     // Answers.
     state("waiting_for_a_slot", ANSWER, Stage::fill, |stage| {
         let job = asked(stage);

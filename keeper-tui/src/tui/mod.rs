@@ -360,8 +360,16 @@ async fn lend(
     writer: &mut Writer,
     desk: &mut Desk,
 ) -> anyhow::Result<EventStream> {
-    // The reader of keys first: it would take what is typed for somebody else.
-    drop(input);
+    // A pager or an editor runs beside the reader of keys, which would take what is typed for
+    // them. One that the shell stops takes nothing; and if it were given up, its thread might
+    // be stopped before it has noticed, and take the first key that is meant for the next one.
+    let input = match to {
+        Flow::Page(_) | Flow::Edit => {
+            drop(input);
+            None
+        }
+        _ => Some(input),
+    };
     writer.done().await?;
     guard.leave();
     let came_of_it = match to {
@@ -387,7 +395,7 @@ async fn lend(
     if let Some(message) = came_of_it {
         desk.take(message)?;
     }
-    Ok(EventStream::new())
+    Ok(input.unwrap_or_default())
 }
 
 /// The model with everything that turns it into frames and deeds.

@@ -329,6 +329,8 @@ mod action_tests;
 #[cfg(test)]
 mod machine_tests;
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod view_tests;

@@ -19,17 +19,20 @@ use daemon::{
 };
 use protocol::{
     HiveId, Timestamp,
-    fleet::{FeedEvent, HiveRecord, HiveState},
+    fleet::{DiskRecord, FeedEvent, HiveRecord, HiveState},
 };
 use secrecy::SecretString;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     devices::Devices,
     direct::Direct,
     http::{self, Stop},
-    models::{CatalogError, HubConfig, Models},
+    models::{CatalogError, HubConfig, Models, publish},
     operations::Hive,
     workers::{Launcher, Means, RestartPolicy, Workers},
 };
@@ -193,7 +196,6 @@ impl Server {
         let feed = Feed::new();
         let own = record(&config.hive_id, local_addr);
         feed.publish(FeedEvent::Hive(own.clone().into()));
-        tokio::spawn(live(feed.clone(), own, background.clone(), daemon::now));
         let path = hive_dir.join("jobs.sqlite");
         let jobs = Jobs::open(&path, "hive", config.retention, feed.clone())
             .await
@@ -210,6 +212,8 @@ impl Server {
             tokio::task::spawn_blocking(move || Models::open(hive_id, demo_dir, hub, &catalog));
         let models = opening.await.map_err(io::Error::other).map_err(system("a thread"))??;
         tokio::spawn(sweep(models.clone(), background.clone()));
+        let disk = publish(models.clone(), feed.clone(), background.clone()).await;
+        tokio::spawn(live(feed.clone(), own, disk, background.clone(), daemon::now));
         let launcher = Launcher {
             hive_id: config.hive_id.clone(),
             paths: config.paths,
@@ -305,14 +309,16 @@ fn record(id: &HiveId, local_addr: SocketAddr) -> HiveRecord {
         last_seen_at: Some(daemon::now()),
         reason: None,
         link: None,
+        disk: None,
     }
 }
 
 /// Says now and then that the hive is there: where nothing changes, the feed
-/// would be silent.
+/// would be silent. News of the disk are told at once.
 async fn live(
     feed: Feed,
-    record: HiveRecord,
+    mut record: HiveRecord,
+    mut disk: watch::Receiver<Option<DiskRecord>>,
     stop: CancellationToken,
     now: impl Fn() -> Timestamp,
 ) {
@@ -321,10 +327,12 @@ async fn live(
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            Ok(()) = disk.changed() => {}
             () = stop.cancelled() => return,
         }
-        let now = HiveRecord { last_seen_at: Some(now()), ..record.clone() };
-        feed.publish(FeedEvent::Hive(now.into()));
+        record.disk = *disk.borrow_and_update();
+        record.last_seen_at = Some(now());
+        feed.publish(FeedEvent::Hive(record.clone().into()));
     }
 }
 
@@ -336,7 +344,10 @@ async fn sweep(models: Models, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         let models = models.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || models.sweep()).await {
+        let swept = tokio::task::spawn_blocking(move || models.sweep()).await;
+        if let Err(error) =
+            swept.map_err(io::Error::other).and_then(|it| it.map_err(io::Error::other))
+        {
             tracing::warn!(%error, "cannot look for abandoned downloads");
         }
     }
@@ -367,7 +378,8 @@ mod tests {
         let record = record(&HiveId::localhost(), SocketAddr::from(([127, 0, 0, 1], 9000)));
         let began = tokio::time::Instant::now();
         let wall = move || Timestamp::UNIX_EPOCH + began.elapsed();
-        tokio::spawn(live(feed.clone(), record, stop, wall));
+        let (_disk, told) = watch::channel(None);
+        tokio::spawn(live(feed.clone(), record, told, stop, wall));
         let mut said = feed.subscribe();
         for _ in 0..3 {
             timeout(Duration::from_secs(5), said.changed()).await.unwrap().unwrap();

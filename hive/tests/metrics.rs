@@ -22,6 +22,9 @@ async fn promtool_finds_nothing_wrong_with_the_numbers_of_a_hive() {
         "rbee_workers{state=\"ready\"} 0",
         "rbee_slots 0",
         "rbee_jobs_running 0",
+        "rbee_models{state=\"ready\"} 1",
+        "rbee_models_disk_bytes ",
+        "rbee_models_disk_free_bytes ",
     ] {
         let is_there = numbers.lines().any(|line| line.starts_with(sample));
         assert!(is_there, "no {sample} in:\n{numbers}");

@@ -92,6 +92,13 @@ impl Cluster {
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
     }
 
+    /// Ends the queen and nothing else, and starts her with this in her
+    /// environment.
+    pub async fn restart_queen(&self, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.keeper(&["queen", "stop", "--keep-hives"]).await?.succeeded()?;
+        self.keeper_with(&["queen", "start"], env).await?.succeeded().map(drop)
+    }
+
     /// What is looked for here first is found instead of the system's own.
     pub fn path_dir(&self) -> PathBuf {
         self.root.path().join("path")
@@ -120,11 +127,7 @@ impl Cluster {
 
     /// Puts a model into the hub's cache as another tool would have.
     pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
-        let repo = format!("models--{}", repo.replace('/', "--"));
-        let dir = self.root.path().join(".cache/huggingface/hub").join(repo);
-        let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
-        fs::create_dir_all(&snapshot)?;
-        Ok(fs::write(snapshot.join(file), "GGUF")?)
+        cache_model(self.root.path(), repo, file)
     }
 
     /// One of its programs, with nothing of this process's environment but
@@ -208,6 +211,15 @@ impl Drop for Cluster {
             eprintln!("and then: {error:#}");
         }
     }
+}
+
+/// Puts a model into the hub's cache of whoever has this home folder.
+pub(crate) fn cache_model(home: &Path, repo: &str, file: &str) -> anyhow::Result<()> {
+    let repo = format!("models--{}", repo.replace('/', "--"));
+    let dir = home.join(".cache/huggingface/hub").join(repo);
+    let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
+    fs::create_dir_all(&snapshot)?;
+    Ok(fs::write(snapshot.join(file), "GGUF")?)
 }
 
 /// Where cargo has put the programs: beside this test, or one folder up.

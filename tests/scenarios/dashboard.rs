@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::{Cluster, Daemon, Script, Setup, Terminal};
+use harness::{Cluster, Daemon, Machine, MachineSetup, Script, Setup, Terminal};
 use rustix::process::Signal;
 
 #[tokio::test]
@@ -49,6 +49,78 @@ async fn a_dashboard_that_is_terminated_gives_the_terminal_back() -> anyhow::Res
     cluster.signal(terminal.pid()?, Signal::TERM)?;
     terminal.exit_code().await?;
     assert!(!terminal.is_taken() && !terminal.hides_cursor());
+    cluster.close()
+}
+
+#[tokio::test]
+async fn the_mouse_is_the_dashboards_only_while_it_is_asked_for() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("? help").await?;
+    assert!(!terminal.takes_mouse());
+    terminal.press("M")?;
+    terminal.until_it_shows("hold Shift").await?;
+    assert!(terminal.takes_mouse());
+    // A press on the name of a view, in the second row and the 13th column.
+    terminal.press("\u{1b}[<0;13;2M\u{1b}[<0;13;2m")?;
+    terminal.until_it_shows("[2 workers]").await?;
+    cluster.signal(terminal.pid()?, Signal::TERM)?;
+    terminal.exit_code().await?;
+    assert!(!terminal.takes_mouse(), "it is the terminal's again");
+    assert!(!terminal.is_taken() && !terminal.hides_cursor());
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_dashboard_opens_as_it_was_left_however_it_was_left() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("localhost").await?;
+    terminal.press("3/cpu\r")?;
+    terminal.until_it_shows("/cpu").await?;
+    terminal.until_it_shows("Enter open").await?;
+    cluster.signal(terminal.pid()?, Signal::TERM)?;
+    terminal.exit_code().await?;
+
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("[3 gpus]").await?;
+    terminal.until_it_shows("/cpu").await?;
+    terminal.press("5")?;
+    terminal.until_it_shows("[5 jobs]").await?;
+    assert_eq!(terminal.quit().await?, 0);
+
+    // What cannot be read costs a notice and not the start.
+    let session = cluster.paths().keeper_dir().join("session.json");
+    std::fs::write(&session, "{\"v\":1,\"queens\":[{")?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("the last session is not restored").await?;
+    terminal.until_it_shows("[1 fleet]").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    assert!(std::fs::read_to_string(&session)?.ends_with('}'), "it is whole again");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn the_configuration_is_edited_and_counts_at_once() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    // An editor that adds the same section each time it is opened.
+    let editor = r#"printf '[keys.everywhere]\nhelp = "H"\n' >>"#;
+    let file = cluster.paths().config_file();
+    let before = std::fs::read_to_string(&file)?;
+    let mut terminal = Terminal::running_with(&cluster, &[], &[("VISUAL", editor)])?;
+    terminal.until_it_shows("? help").await?;
+    terminal.press("E")?;
+    terminal.until_it_shows("The configuration counts from now on").await?;
+    terminal.until_it_shows("H help").await?;
+    // The same section twice is a mistake, and the keys stay as they are.
+    terminal.press("E")?;
+    terminal.until_it_shows("nothing of it counts").await?;
+    terminal.until_it_shows("config.toml:").await?;
+    terminal.press("q")?;
+    terminal.until_it_shows("H help").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    std::fs::write(&file, before)?;
     cluster.close()
 }
 
@@ -107,6 +179,31 @@ async fn on_the_first_run_hosts_of_ssh_are_offered_and_a_key_starts_this_machine
     assert_eq!(terminal.quit().await?, 0);
     let jobs = cluster.keeper(&["job", "list", "-o", "json"]).await?.succeeded()?.json()?;
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(1), "{jobs}");
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_machine_whose_key_nobody_knows_is_added_once_its_key_was_seen() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let unknown = MachineSetup { is_unknown: true, ..MachineSetup::default() };
+    let machine = Machine::start_with(&cluster, "gpu-1", unknown).await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("Found in ~/.ssh/config:  gpu-1").await?;
+    terminal.press("2gp\t\r")?;
+    terminal.until_it_shows("[y] yes, install it").await?;
+    assert!(!terminal.text().contains("SHA256"), "{}", terminal.text());
+    terminal.press("y")?;
+    terminal.until_it_shows("gpu-1 shows a key that is not known").await?;
+    assert_eq!(machine.files(), [""; 0], "nothing went there");
+
+    terminal.press(":hive install gpu-1\r")?;
+    terminal.until_it_shows("Its key is not known yet").await?;
+    assert!(terminal.text().contains(&machine.fingerprint()?), "{}", terminal.text());
+    terminal.press("y")?;
+    terminal.until_it_shows("gpu-1 installed in").await?;
+    terminal.until_it_shows("● gpu-1").await?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.keeper(&["hive", "stop", "gpu-1"]).await?.succeeded()?;
     cluster.close()
 }
 
@@ -172,7 +269,6 @@ async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Resul
     terminal.until_it_shows("find:").await?;
     terminal.press("no such word\r")?;
     terminal.until_it_shows("is not in it").await?;
-    // Only the machine knows its models.
     terminal.press("4")?;
     terminal.until_it_shows("● demo").await?;
     terminal.press("7")?;

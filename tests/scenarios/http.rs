@@ -51,7 +51,7 @@ async fn health_build_status_and_capabilities_have_the_documented_shape() -> any
         let built_at = build.body["build_timestamp"].as_str().unwrap_or_default();
         assert!(built_at.parse::<Timestamp>().is_ok(), "{daemon:?} is not stamped: {build:?}");
         let status = cluster.call(daemon, "GET", "/v1/status", &[], None).await?;
-        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "queen", "workers"]);
+        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "models", "queen", "workers"]);
     }
 
     let status = cluster.get("/v1/status").await?.body;

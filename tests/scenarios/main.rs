@@ -24,13 +24,19 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod integrated;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod main_job;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod outage;
 #[cfg(test)]
 mod protocol_forms;
 #[cfg(test)]
@@ -41,5 +47,7 @@ mod readers;
 mod ssh;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

@@ -12,7 +12,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, Metadata},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -25,6 +25,9 @@ use super::select;
 const REPOS_MAX: usize = 10_000;
 const SNAPSHOTS_MAX: usize = 100;
 const ENTRIES_MAX: usize = 10_000;
+/// Places that are looked at again and again; what is behind the last of them
+/// is noticed by the next scan.
+const PLACES_MAX: usize = 20_000;
 /// Folders inside a repository.
 const DEPTH_MAX: usize = 4;
 /// How hf-hub calls a blob that is not all there.
@@ -46,6 +49,8 @@ pub(crate) struct FoundFile {
     pub(crate) commit: String,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+    /// When it was last written to.
+    pub(crate) changed: Option<SystemTime>,
 }
 
 /// A model in it.
@@ -124,6 +129,24 @@ impl HubCache {
         parts.collect()
     }
 
+    /// The places that look different once a model has come, gone or been
+    /// written to, as they look now. Blocks.
+    pub(crate) fn look(&self) -> Look {
+        let mut look = Look::default();
+        look.add(self.root.clone());
+        for (name, _) in entries(&self.root, REPOS_MAX) {
+            let Some(repo) = repo_of(&name) else { continue };
+            let snapshots = self.repo_dir(&repo).join("snapshots");
+            look.add(snapshots.clone());
+            for (commit, _) in entries(&snapshots, SNAPSHOTS_MAX) {
+                let snapshot = snapshots.join(commit);
+                let Walked { files, folders } = walk(&snapshot);
+                folders.into_iter().chain(files).for_each(|it| look.add(snapshot.join(it)));
+            }
+        }
+        look
+    }
+
     /// Every model here. Blocks; a folder that cannot be read has nothing.
     pub(crate) fn scan(&self) -> Vec<Found> {
         let repos = entries(&self.root, REPOS_MAX);
@@ -156,12 +179,13 @@ impl HubCache {
         let mut files = BTreeMap::new();
         for (commit, _) in snapshots {
             let snapshot = dir.join("snapshots").join(&commit);
-            for name in walk(&snapshot) {
+            for name in walk(&snapshot).files {
                 let path = snapshot.join(&name);
                 let is_known = files.contains_key(&name);
-                if let Some(bytes) = length(&path, root).filter(|_| !is_known) {
-                    let file =
-                        FoundFile { name: name.clone(), commit: commit.clone(), path, bytes };
+                if let Some(metadata) = file_inside(&path, root).filter(|_| !is_known) {
+                    let (bytes, changed) = (metadata.len(), metadata.modified().ok());
+                    let commit = commit.clone();
+                    let file = FoundFile { name: name.clone(), commit, path, bytes, changed };
                     files.insert(name, file);
                 }
             }
@@ -170,11 +194,11 @@ impl HubCache {
     }
 }
 
-/// The length of a file, if it is one and inside `root`.
-fn length(path: &Path, root: &Path) -> Option<u64> {
+/// What the system says of a file, if it is one and inside `root`.
+fn file_inside(path: &Path, root: &Path) -> Option<Metadata> {
     let real = path.canonicalize().ok()?;
     let metadata = fs::metadata(&real).ok()?;
-    (real.starts_with(root) && metadata.is_file()).then_some(metadata.len())
+    (real.starts_with(root) && metadata.is_file()).then_some(metadata)
 }
 
 /// The repository of a folder of the cache.
@@ -184,9 +208,17 @@ fn repo_of(folder: &str) -> Option<String> {
     Some(repo)
 }
 
-/// The GGUF files below `snapshot`, by their names inside of it.
-fn walk(snapshot: &Path) -> Vec<String> {
-    let mut found = Vec::new();
+/// What is below a snapshot, by its name inside of it.
+#[derive(Default)]
+struct Walked {
+    /// The GGUF files.
+    files: Vec<String>,
+    /// The folders, and the snapshot itself, which has no name.
+    folders: Vec<String>,
+}
+
+fn walk(snapshot: &Path) -> Walked {
+    let mut walked = Walked::default();
     let mut folders = vec![(String::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         for (name, _) in entries(&snapshot.join(&folder), ENTRIES_MAX) {
@@ -198,14 +230,41 @@ fn walk(snapshot: &Path) -> Vec<String> {
                     folders.push((inside, depth + 1));
                 }
             } else if inside.to_ascii_lowercase().ends_with(".gguf") {
-                found.push(inside);
+                walked.files.push(inside);
             }
         }
-        if found.len() > ENTRIES_MAX {
+        walked.folders.push(folder);
+        if walked.files.len() > ENTRIES_MAX {
             break;
         }
     }
-    found
+    walked
+}
+
+/// When some places were last changed; `None` for one that is not there.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    places: Vec<(PathBuf, Option<SystemTime>)>,
+}
+
+impl Look {
+    fn add(&mut self, place: PathBuf) {
+        if self.places.len() < PLACES_MAX {
+            let changed = changed(&place);
+            self.places.push((place, changed));
+        }
+    }
+
+    /// Whether nothing has changed since; of nothing at all that is not known.
+    /// Blocks.
+    pub(crate) fn is_as_before(&self) -> bool {
+        !self.places.is_empty()
+            && self.places.iter().all(|(place, before)| changed(place) == *before)
+    }
+}
+
+fn changed(place: &Path) -> Option<SystemTime> {
+    fs::metadata(place).and_then(|it| it.modified()).ok()
 }
 
 fn entries(dir: &Path, limit: usize) -> Vec<(String, Option<SystemTime>)> {
@@ -275,6 +334,30 @@ pub(crate) mod tests {
         let found = cache.repo("o/r");
         assert_eq!(found[0].files[0].commit, COMMIT);
         assert_eq!(found[1].files[0].commit, old);
+    }
+
+    #[test]
+    fn a_file_that_comes_goes_or_is_written_to_is_seen_without_a_scan() {
+        let (_directory, cache) = cache();
+        let seen = |what: &str, change: &dyn Fn()| {
+            let look = cache.look();
+            assert!(look.is_as_before(), "before {what}");
+            change();
+            assert!(!look.is_as_before(), "{what}");
+        };
+        assert!(!Look::default().is_as_before(), "who has not looked does not know");
+        seen("a cache", &|| put(&cache, "o/r", COMMIT, "a.gguf", b"1234"));
+        seen("a repository", &|| put(&cache, "o/x", COMMIT, "a.gguf", b"1234"));
+        seen("a revision", &|| put(&cache, "o/r", &"e".repeat(40), "a.gguf", b"1"));
+        seen("a file", &|| put(&cache, "o/r", COMMIT, "sub/b.gguf", b"1234"));
+        seen("a file in a folder", &|| put(&cache, "o/r", COMMIT, "sub/c.gguf", b"1234"));
+        let file = cache.pointer("o/r", COMMIT, "sub/c.gguf");
+        let later = SystemTime::now() + std::time::Duration::from_secs(9);
+        seen("writing", &|| {
+            fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
+        });
+        seen("a blob that is removed", &|| fs::remove_file(file.canonicalize().unwrap()).unwrap());
+        seen("a removal", &|| fs::remove_dir_all(cache.repo_dir("o/x")).unwrap());
     }
 
     #[test]

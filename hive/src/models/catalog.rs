@@ -16,7 +16,7 @@ use protocol::{
     ApiError, ModelRef,
     model::{ModelInfo, Revision},
 };
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 /// A person with `sqlite3` may hold the lock this long.
@@ -94,6 +94,11 @@ impl Row {
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
+
+    /// Whether its header is still to be read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.stage == Stage::Ready && self.info.is_none()
+    }
 }
 
 /// The database, used by one caller at a time.
@@ -143,6 +148,18 @@ impl Catalog {
             }
         });
         Ok(rows.collect())
+    }
+
+    /// One model.
+    pub(crate) fn row(&self, key: &Key) -> Result<Option<Row>, CatalogError> {
+        let text = self
+            .connection
+            .prepare_cached("SELECT row FROM models WHERE repo = ?1 AND file = ?2")
+            .and_then(|mut it| {
+                it.query_row(params![key.repo, key.file], |row| row.get::<_, String>(0)).optional()
+            })
+            .map_err(database(&self.path))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     /// Writes a model down, anew or in place of what was known of it.

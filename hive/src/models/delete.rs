@@ -36,7 +36,7 @@ impl Models {
         id: &ModelRef,
         workers: &dyn Fn() -> Vec<WorkerRecord>,
     ) -> Result<ModelRecord, ApiError> {
-        let Inner { cache, catalog, leases, flights, hive_id, .. } = &*self.inner;
+        let Inner { cache, catalog, leases, flights, hive_id, changed, .. } = &*self.inner;
         // All three are held until the files are gone: no worker is started
         // with them and nobody fetches them meanwhile. A worker is listed
         // before its lease ends, so the list is asked for under the leases.
@@ -51,7 +51,7 @@ impl Models {
             return Err(ApiError::new(ErrorCode::Conflict, message)
                 .with_hint("cancel its job first: rbee-keeper job list --state running"));
         }
-        let used_by = record::users(&key, &rows, cache, &workers());
+        let used_by = record::users(&rows, cache, &workers()).remove(&key).unwrap_or_default();
         if let Some(refusal) = in_use(&row.id, &used_by, leases.get(&key)) {
             return Err(refusal);
         }
@@ -60,6 +60,7 @@ impl Models {
                 .with_hint(format!("look at {}", cache.repo_dir(&row.repo).display()))
         })?;
         catalog.forget(&key).map_err(unusable)?;
+        changed.notify_one();
         Ok(record::record(row, hive_id, cache, used_by))
     }
 }

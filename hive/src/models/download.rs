@@ -116,6 +116,7 @@ impl Models {
                         let flight = Flight::new();
                         let follower = flight.follow();
                         flights.insert(key, Arc::clone(&flight));
+                        self.inner.changed.notify_one();
                         tokio::spawn(self.clone().fly(row, order, flight));
                         return Ok(follower);
                     }
@@ -172,6 +173,7 @@ impl Models {
         tracing::info!(id = %row.id, stage = ?row.stage, ?ended, "a download has ended");
         // Gone before it is told, so that who asks again starts anew.
         lock(&self.inner.flights).remove(&key);
+        self.inner.changed.notify_one();
         flight.seen.send_modify(|seen| seen.ended = Some(ended));
     }
 }

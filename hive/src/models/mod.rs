@@ -9,6 +9,8 @@
 //!   sweep      what is left of downloads that nobody takes up again
 //!   record     a model as it is shown, and who runs it             (pure)
 //!   inspect    what a header says, read by a process of its own
+//!   publish    all of it on the feed, as it changes
+//!   room       what is left of the disk
 //!   hub        getting models: one download however many ask
 //!   download   what is written down before and after one
 //!   lease      what keeps a model while a worker is started with it
@@ -28,8 +30,10 @@ mod download;
 mod hub;
 mod inspect;
 mod lease;
+mod publish;
 mod reconcile;
 mod record;
+mod room;
 mod select;
 mod sweep;
 
@@ -45,8 +49,10 @@ use protocol::{
     model::{ModelInfo, ModelRecord, ModelState},
 };
 
+use tokio::sync::Notify;
+
 use self::{
-    cache::HubCache,
+    cache::{Found, HubCache},
     catalog::{Catalog, Key, Row, Stage},
     hub::Flight,
     inspect::Inspection,
@@ -58,7 +64,7 @@ pub use self::{
     catalog::CatalogError,
     hub::{HubConfig, Silence, TokenFile},
 };
-pub(crate) use self::{download::Started, hub::Follower};
+pub(crate) use self::{download::Started, hub::Follower, publish::publish};
 
 /// A model's file; for one that is split, the first of them, and the bytes of
 /// all.
@@ -88,6 +94,8 @@ struct Inner {
     demo_info: OnceLock<ModelInfo>,
     /// One reader of headers at a time.
     inspecting: tokio::sync::Mutex<()>,
+    /// Something was written down, or a download has begun or ended.
+    changed: Notify,
 }
 
 impl std::fmt::Debug for Inner {
@@ -119,23 +127,18 @@ impl Models {
                 leases: Mutex::default(),
                 demo_info: OnceLock::new(),
                 inspecting: tokio::sync::Mutex::default(),
+                changed: Notify::new(),
             }),
         };
-        models.sweep();
-        models.repaired()?;
+        models.sweep()?;
         Ok(models)
     }
 
-    /// Removes what is left of downloads that nobody takes up again. Blocks.
-    pub(crate) fn sweep(&self) {
+    /// Removes what is left of downloads that nobody takes up again, and from
+    /// the catalogue what nothing is left of. Blocks.
+    pub(crate) fn sweep(&self) -> Result<(), CatalogError> {
         let Inner { cache, catalog, .. } = &*self.inner;
-        let rows = match lock(catalog).rows() {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(%error, "not looking for abandoned downloads");
-                return;
-            }
-        };
+        let rows = lock(catalog).rows()?;
         let busy = self.busy();
         let is_of = |row: &Row, part: &Part| {
             row.repo == part.repo
@@ -146,6 +149,7 @@ impl Models {
             Some(_) => Owner::Model,
             None => Owner::Nobody,
         });
+        self.repaired().map(drop)
     }
 
     /// Every model, the demo model first.
@@ -155,8 +159,7 @@ impl Models {
     ) -> Result<Vec<ModelRecord>, ApiError> {
         let demo = self.plain(&ModelRef::demo(), workers).await?;
         let rows = self.rows().await?;
-        let listed = rows.values().map(|row| self.record(row, &rows, workers));
-        Ok(std::iter::once(demo).chain(listed).collect())
+        Ok(std::iter::once(demo).chain(self.records(&rows, workers)).collect())
     }
 
     /// One model.
@@ -169,7 +172,9 @@ impl Models {
             return self.plain(id, workers).await;
         }
         let rows = self.rows().await?;
-        Ok(self.record(record::find(&rows, id)?, &rows, workers))
+        let row = record::find(&rows, id)?;
+        let mut users = record::users(&rows, &self.inner.cache, workers);
+        Ok(self.record(row, users.remove(&row.key()).unwrap_or_default()))
     }
 
     /// Whether `model` can have a file here; what a request is refused for
@@ -186,17 +191,16 @@ impl Models {
         record::find(&self.repaired().map_err(unusable)?, model).map(drop)
     }
 
-    fn record(
-        &self,
-        row: &Row,
-        rows: &BTreeMap<Key, Row>,
-        workers: &[WorkerRecord],
-    ) -> ModelRecord {
+    fn records(&self, rows: &BTreeMap<Key, Row>, workers: &[WorkerRecord]) -> Vec<ModelRecord> {
+        let mut users = record::users(rows, &self.inner.cache, workers);
+        let record = |(key, row)| self.record(row, users.remove(key).unwrap_or_default());
+        rows.iter().map(record).collect()
+    }
+
+    fn record(&self, row: &Row, used_by: Vec<WorkerId>) -> ModelRecord {
         let Inner { hive_id, cache, .. } = &*self.inner;
-        let key = row.key();
-        let mut record =
-            record::record(row, hive_id, cache, record::users(&key, rows, cache, workers));
-        if let Some(flight) = lock(&self.inner.flights).get(&key) {
+        let mut record = record::record(row, hive_id, cache, used_by);
+        if let Some(flight) = lock(&self.inner.flights).get(&row.key()) {
             record.state = ModelState::Downloading;
             record.progress = flight.seen.borrow().progress.clone().or(record.progress);
             record.error = None;
@@ -233,24 +237,67 @@ impl Models {
         Ok(record)
     }
 
+    /// The demo model as it is known, whether or not it was ever used here.
+    fn demo(&self, workers: &[WorkerRecord]) -> ModelRecord {
+        let Inner { hive_id, demo_dir, demo_info, .. } = &*self.inner;
+        let file = demo::place(demo_dir);
+        let mut record = record::plain(&ModelRef::demo(), hive_id, &[file], workers);
+        if let Some(info) = demo_info.get() {
+            record::describe(&mut record, info);
+        }
+        record
+    }
+
+    /// Reads the header of the demo model, if nobody has.
+    async fn describe_demo(&self) -> Result<(), ApiError> {
+        if self.inner.demo_info.get().is_some() {
+            return Ok(());
+        }
+        let in_memory = || {
+            demo::in_memory().map_err(|error| {
+                ApiError::new(ErrorCode::Internal, format!("no memory for the demo model: {error}"))
+            })
+        };
+        let (_held, path) = blocking(in_memory).await?;
+        match inspect::inspect(&path).await {
+            Inspection::Readable(info) => {
+                self.inner.demo_info.get_or_init(|| info);
+            }
+            Inspection::Refused(error) => return Err(error),
+            Inspection::Unknown(why) => tracing::warn!(why, "cannot read the demo model's header"),
+        }
+        Ok(())
+    }
+
     /// All rows, in agreement with the disk and with what headers say.
     async fn rows(&self) -> Result<BTreeMap<Key, Row>, ApiError> {
         let this = self.clone();
         let mut rows = blocking(move || this.repaired().map_err(unusable)).await?;
         let _one_at_a_time = self.inner.inspecting.lock().await;
         for row in rows.values_mut() {
-            if row.stage == Stage::Ready && row.info.is_none() {
+            if row.is_unread() {
                 self.describe(row).await?;
             }
         }
         Ok(rows)
     }
 
+    /// Reads the header of a model that nobody has read yet.
+    async fn describe_unread(&self, key: &Key) -> Result<(), ApiError> {
+        let _one_at_a_time = self.inner.inspecting.lock().await;
+        let row = lock(&self.inner.catalog).row(key).map_err(unusable)?;
+        match row.filter(Row::is_unread) {
+            Some(mut row) => self.describe(&mut row).await,
+            None => Ok(()),
+        }
+    }
+
     /// Reads a header, with those of the other parts, and writes down what it
-    /// says.
+    /// says, unless the model has become another meanwhile.
     async fn describe(&self, row: &mut Row) -> Result<(), ApiError> {
         let Some(file) = row.files.first() else { return Ok(()) };
         let path = self.inner.cache.pointer(&row.repo, &row.commit, &file.name);
+        let was = row.clone();
         match inspect::inspect(&path).await {
             Inspection::Readable(info) => row.info = Some(info),
             Inspection::Refused(error) => {
@@ -262,17 +309,33 @@ impl Models {
                 return Ok(());
             }
         }
-        self.write(row)
+        let catalog = lock(&self.inner.catalog);
+        if catalog.row(&row.key()).map_err(unusable)?.as_ref() == Some(&was) {
+            catalog.write(row).map_err(unusable)?;
+            self.inner.changed.notify_one();
+        }
+        Ok(())
     }
 
     fn write(&self, row: &Row) -> Result<(), ApiError> {
-        lock(&self.inner.catalog).write(row).map_err(unusable)
+        lock(&self.inner.catalog).write(row).map_err(unusable)?;
+        self.inner.changed.notify_one();
+        Ok(())
     }
 
     /// All rows, in agreement with the disk. Blocks.
     fn repaired(&self) -> Result<BTreeMap<Key, Row>, CatalogError> {
-        let Inner { cache, catalog, .. } = &*self.inner;
-        let found = cache.scan();
+        self.repair(&self.inner.cache.scan(), BTreeSet::new())
+    }
+
+    /// All rows, in agreement with what was found, but for what is fetched by
+    /// us or written to by others.
+    fn repair(
+        &self,
+        found: &[Found],
+        mut busy: BTreeSet<Key>,
+    ) -> Result<BTreeMap<Key, Row>, CatalogError> {
+        let Inner { cache, catalog, changed, .. } = &*self.inner;
         let catalog = lock(catalog);
         let mut rows = catalog.rows()?;
         let has_part = |row: &Row| {
@@ -280,7 +343,9 @@ impl Models {
                 cache.has_part(&row.repo, sha256) || cache.blob(&row.repo, sha256).exists()
             })
         };
-        for repair in reconcile::reconcile(&rows, &found, &has_part, &self.busy()) {
+        busy.extend(self.busy());
+        for repair in reconcile::reconcile(&rows, found, &has_part, &busy) {
+            changed.notify_one();
             match repair {
                 Repair::Forget(key) => {
                     tracing::info!(

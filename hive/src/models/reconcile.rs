@@ -4,14 +4,20 @@
 //! right about what was found out about them, for as long as they are the
 //! same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
 
 use protocol::{ApiError, ErrorCode, ModelRef};
 
 use super::{
-    cache::Found,
+    cache::{Found, FoundFile},
     catalog::{Key, Row, RowFile, Stage},
 };
+
+/// Who copies a file writes to it more often than that.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// One correction.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +62,9 @@ fn correct(key: &Key, row: &Row, found: Option<&Found>, has_part: bool) -> Optio
     let partial = || write(Row { stage: Stage::Partial, error: None, ..row.clone() });
     match (row.stage, found) {
         (Stage::Ready, Some(found)) if holds(row, found) => None,
+        // Nobody ever knew how long it has to be: whoever put it there was not
+        // done, or has put another there.
+        (_, Some(found)) if row.revision.is_none() && !holds(row, found) => adopt(found).map(write),
         (Stage::Ready, Some(found)) if found.files.len() < row.files.len() => Some(partial()),
         // Other bytes than were compared with the hub's: another revision
         // that another tool fetched, or damage. Nobody knows which yet.
@@ -77,6 +86,16 @@ fn correct(key: &Key, row: &Row, found: Option<&Found>, has_part: bool) -> Optio
         // It stays to be looked at until somebody deletes it or tries again.
         (Stage::Failed, _) => None,
     }
+}
+
+/// The models that somebody has written to a moment ago and may still write.
+pub(crate) fn unsettled(found: &[Found], now: SystemTime) -> BTreeSet<Key> {
+    let is_young = |file: &FoundFile| {
+        // One from the future, by a clock that was set back, is as it is.
+        let age = file.changed.and_then(|changed| now.duration_since(changed).ok());
+        age.is_some_and(|age| age < SETTLED_AFTER)
+    };
+    found.iter().filter(|it| it.files.iter().any(is_young)).filter_map(key).collect()
 }
 
 /// Whether the disk has exactly the files of `row`.
@@ -121,10 +140,7 @@ fn adopt(found: &Found) -> Option<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{
-        cache::{FoundFile, tests::COMMIT},
-        catalog::tests::row,
-    };
+    use crate::models::{cache::tests::COMMIT, catalog::tests::row};
 
     fn found(repo: &str, files: &[(&str, u64)], commit: &str) -> Found {
         let files = files
@@ -134,6 +150,7 @@ mod tests {
                 commit: commit.to_owned(),
                 path: format!("/cache/{name}").into(),
                 bytes: *bytes,
+                changed: None,
             })
             .collect();
         Found { repo: repo.to_owned(), files, is_whole: true }
@@ -190,6 +207,41 @@ mod tests {
         let other = [found("o/r", &[("a.gguf", 2)], &"e".repeat(40))];
         let result = repairs(&[ready], &other, false);
         assert_eq!((written(&result).stage, written(&result).files[0].bytes), (Stage::Ready, 2));
+    }
+
+    #[test]
+    fn what_was_found_before_it_was_all_there_is_what_it_has_become() {
+        let found_early = Row { revision: None, ..row("o/r", &[("a.gguf", 3)], Stage::Ready) };
+        let refused = Row { stage: Stage::Failed, ..found_early.clone() };
+        for early in [found_early, refused] {
+            let whole = [found("o/r", &[("a.gguf", 9)], COMMIT)];
+            let result = repairs(std::slice::from_ref(&early), &whole, false);
+            assert_eq!((written(&result).stage, written(&result).bytes()), (Stage::Ready, 9));
+            assert_eq!(repairs(&[early], &[found("o/r", &[("a.gguf", 3)], COMMIT)], false), []);
+        }
+    }
+
+    #[test]
+    fn a_split_model_that_others_put_there_is_ready_with_its_last_part() {
+        let files = [("b-00001-of-00002.gguf", 3), ("b-00002-of-00002.gguf", 1)];
+        let first = Found { is_whole: false, ..found("o/r", &files[..1], COMMIT) };
+        let result = repairs(&[], &[first], false);
+        let partial = written(&result).clone();
+        assert_eq!(partial.stage, Stage::Partial);
+        let result = repairs(&[partial], &[found("o/r", &files, COMMIT)], false);
+        assert_eq!((written(&result).stage, written(&result).files.len()), (Stage::Ready, 2));
+    }
+
+    #[test]
+    fn what_is_being_copied_has_not_settled() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let copied = |seconds_ago: i64| {
+            let mut found = found("o/r", &[("a.gguf", 3)], COMMIT);
+            let seconds = u64::try_from(1_000 - seconds_ago).unwrap();
+            found.files[0].changed = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            unsettled(&[found], now).len()
+        };
+        assert_eq!([copied(1), copied(2), copied(-5)], [1, 0, 0]);
     }
 
     #[test]

@@ -47,26 +47,23 @@ fn not_here(rows: &BTreeMap<Key, Row>, model: &ModelRef) -> ApiError {
     }
 }
 
-/// The workers that have this model, or are about to.
+/// The workers that have a model, or are about to, by their model.
 pub(crate) fn users(
-    key: &Key,
     rows: &BTreeMap<Key, Row>,
     cache: &HubCache,
     workers: &[WorkerRecord],
-) -> Vec<WorkerId> {
-    let has = |worker: &&WorkerRecord| {
-        if worker.state.is_ended() {
-            return false;
-        }
-        match find(rows, &worker.model) {
-            Ok(row) => row.key() == *key,
+) -> BTreeMap<Key, Vec<WorkerId>> {
+    let mut users: BTreeMap<Key, Vec<WorkerId>> = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| !worker.state.is_ended()) {
+        let row = find(rows, &worker.model).ok().or_else(|| {
             // A worker may have been given the path of the file itself.
-            Err(_) => {
-                rows.get(key).is_some_and(|row| is_file_of(cache, row, worker.model.as_str()))
-            }
+            rows.values().find(|row| is_file_of(cache, row, worker.model.as_str()))
+        });
+        if let Some(row) = row {
+            users.entry(row.key()).or_default().push(worker.id.clone());
         }
-    };
-    workers.iter().filter(has).map(|worker| worker.id.clone()).collect()
+    }
+    users
 }
 
 /// Whether `named` is the path of one of the model's files, or of its bytes.
@@ -242,7 +239,7 @@ mod tests {
             worker("wk-4", &path, "loading"),
             worker("wk-5", "demo", "ready"),
         ];
-        let users = users(&key, &rows, &cache, &workers);
+        let users = users(&rows, &cache, &workers).remove(&key).unwrap_or_default();
         assert_eq!(users.iter().map(WorkerId::as_str).collect::<Vec<_>>(), ["wk-1", "wk-4"]);
     }
 }

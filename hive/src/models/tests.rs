@@ -16,7 +16,7 @@ struct Bench {
     directory: TempDir,
 }
 
-fn open(directory: &Path) -> Models {
+pub(super) fn open(directory: &Path) -> Models {
     let hub = HubConfig {
         endpoint: Err("nobody asks the hub here".to_owned()),
         cache_dir: directory.join("hub"),
@@ -41,7 +41,7 @@ impl Bench {
     }
 }
 
-fn worker(model: &str, state: &str) -> WorkerRecord {
+pub(super) fn worker(model: &str, state: &str) -> WorkerRecord {
     serde_json::from_value(serde_json::json!({
         "id": "wk-1", "hive_id": "localhost", "model": model, "device": "CPU-0",
         "state": state, "incarnation": 1,

@@ -10,7 +10,11 @@ use crate::{
     double::{COMMIT, Double, Manner, sha256},
 };
 use client::JobItem;
-use protocol::job::JobEvent;
+use protocol::{
+    HiveId,
+    job::JobEvent,
+    model::{ModelRecord, ModelState},
+};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +107,37 @@ async fn a_cancelled_download_leaves_what_it_has_and_the_next_one_goes_on() {
     assert_eq!(told.model()["state"], "ready");
     assert!(told.said("resumed tiny-Q4_K_M.gguf at 36 %"), "{:?}", told.events);
     assert_eq!(bench.hub.asked_bytes(), (bytes.len() - 4 * CHUNK) as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_on_the_feed_from_its_beginning_to_its_end() {
+    let bytes = model(0);
+    let bench = Bench::new(&[(Q4, &bytes)]).await;
+    let feed = bench.server.direct().feed().clone();
+    let until = async |what: &str, is_so: &dyn Fn(&ModelRecord) -> bool| {
+        let key = (HiveId::localhost(), "org/repo".parse().unwrap());
+        let so = feed.wait_for(|fleet| fleet.models.get(&key).filter(|it| is_so(it)).cloned());
+        match tokio::time::timeout(PATIENCE, so).await {
+            Ok(record) => record,
+            Err(_) => panic!("not {what}: {:?}", feed.fleet().models),
+        }
+    };
+    bench.hub.behave(Manner::HangsFrom(4 * CHUNK));
+    let job = submit(&bench.daemon, download("org/repo")).await;
+    let some = |it: &ModelRecord| it.progress.as_ref().is_some_and(|it| it.done > 0);
+    let coming = until("coming", &|it| it.state == ModelState::Downloading && some(it)).await;
+    assert_eq!(coming.progress.unwrap().total, Some(bytes.len() as u64));
+    bench.daemon.cancel(&job).await.unwrap();
+    until("partial", &|it| it.state == ModelState::Partial && some(it)).await;
+    bench.hub.behave(Manner::Honest);
+    bench.run(download("org/repo")).await;
+    let ready = until("ready", &|it| it.state == ModelState::Ready).await;
+    assert_eq!((ready.bytes, ready.progress), (bytes.len() as u64, None));
+
+    bench.run(json!({"operation": "model_delete", "id": "org/repo"})).await;
+    let gone = feed.wait_for(|fleet| (fleet.models.len() == 1).then_some(()));
+    tokio::time::timeout(PATIENCE, gone).await.expect("the demo model is left");
+    bench.server.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

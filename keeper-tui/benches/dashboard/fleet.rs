@@ -20,6 +20,7 @@ pub(crate) fn fleet(hives: usize, workers: usize, jobs: usize) -> anyhow::Result
         workers: (0..workers).map(|it| worker(it, it % hives, 0)).collect::<Result<_, _>>()?,
         devices: (0..hives).map(device).collect::<Result<_, _>>()?,
         jobs: (0..jobs).map(job).collect::<Result<_, _>>()?,
+        models: Vec::new(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, Receiver},
     },
@@ -17,7 +17,9 @@ use anyhow::Context as _;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// How long a program may take to show or do something.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is kept of what it shows, for finding a word in it.
+const KEPT: usize = 1 << 20;
 
 /// A program on a terminal of its own.
 pub(crate) struct Program {
@@ -25,6 +27,8 @@ pub(crate) struct Program {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     bytes: Arc<AtomicU64>,
+    /// The first of them.
+    shown: Arc<Mutex<Vec<u8>>>,
     /// When output came, one entry a read.
     seen: Receiver<Instant>,
     began: Instant,
@@ -71,23 +75,44 @@ impl Program {
         let bytes = Arc::new(AtomicU64::new(0));
         let (sender, seen) = mpsc::channel();
         let counted = Arc::clone(&bytes);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&shown);
         thread::spawn(move || {
             let mut buffer = [0; 64 * 1024];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
                 counted.fetch_add(count as u64, Ordering::Relaxed);
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() < KEPT {
+                    kept.extend_from_slice(&buffer[..count]);
+                }
+                drop(kept);
                 if sender.send(Instant::now()).is_err() {
                     return;
                 }
             }
         });
         let keyboard = pair.master.take_writer()?;
-        Ok(Self { pid, child, keyboard, bytes, seen, began, _master: pair.master })
+        Ok(Self { pid, child, keyboard, bytes, shown, seen, began, _master: pair.master })
     }
 
     /// From the start to the first byte.
     pub(crate) fn first_byte(&self) -> anyhow::Result<Duration> {
         let at = self.seen.recv_timeout(PATIENCE).context("it shows nothing")?;
         Ok(at - self.began)
+    }
+
+    /// Waits until it has shown this.
+    pub(crate) fn until_shown(&self, word: &str) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            if shown.windows(word.len()).any(|it| it == word.as_bytes()) {
+                return Ok(());
+            }
+            drop(shown);
+            anyhow::ensure!(began.elapsed() < PATIENCE, "it never shows `{word}`");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// From each key to the first byte after it; keys that show nothing are

@@ -15,6 +15,8 @@ use crate::{
     queen::{self, Load},
 };
 
+/// What ours shows once it knows the fleet.
+const KNOWN: &str = "live";
 /// A program is measured once it has come to rest.
 const SETTLED: Duration = Duration::from_secs(5);
 const KEYS: usize = 60;
@@ -36,7 +38,7 @@ pub(crate) const NO_QUEEN: &str = "no queen";
 /// So high that every stream has its place.
 const HIGH: (u16, u16) = (160, 130);
 
-/// Its name, what goes on, and on which sizes of screen.
+/// What is measured, how much there is of it, and on which screens.
 type Scenario = (&'static str, Load, &'static [(u16, u16)]);
 
 const SCENARIOS: [Scenario; 7] = [
@@ -80,15 +82,17 @@ pub(crate) fn measure(
     for (name, load, sizes) in SCENARIOS.into_iter().filter(|(name, ..)| wanted(name)) {
         let queen = format!("http://{}", runtime.block_on(queen::start(load))?);
         for size in sizes {
-            costs.push(one(name, |home| keeper(ours, home, &queen), *size, time)?);
+            let ours = |home: &Path| keeper(ours, home, &queen);
+            costs.push(one(name, ours, *size, time, Some(KNOWN))?);
             if let Some(program) = beside {
-                one("  the other build", |home| keeper(program, home, &queen), *size, time)?;
+                let other = |home: &Path| keeper(program, home, &queen);
+                one("  the other build", other, *size, time, Some(KNOWN))?;
             }
         }
     }
     if wanted(NO_QUEEN) {
         let nobody = |home: &Path| keeper(ours, home, "http://127.0.0.1:1");
-        costs.push(one(NO_QUEEN, nobody, SIZES[0], time)?);
+        costs.push(one(NO_QUEEN, nobody, SIZES[0], time, None)?);
     }
     for other in OTHERS.into_iter().filter(|it| wanted(it)) {
         let Some(program) = found(other) else {
@@ -96,7 +100,7 @@ pub(crate) fn measure(
             continue;
         };
         for size in SIZES {
-            costs.push(one(other, |_| CommandBuilder::new(&program), size, time)?);
+            costs.push(one(other, |_| CommandBuilder::new(&program), size, time, None)?);
         }
     }
     println!();
@@ -110,7 +114,7 @@ pub(crate) fn soak(minutes: u64) -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;
     let ours = Path::new(env!("CARGO_BIN_EXE_rbee-keeper"));
     let program = Program::start(keeper(ours, home.path(), &queen), HIGH)?;
-    program.first_byte()?;
+    program.until_shown(KNOWN)?;
     thread::sleep(SETTLED);
     println!("{SIXTEEN_SHOWN}, {minutes} min\n\n{:>6} {:>7} {:>6}", "minute", "MiB", "CPU %");
     let first = program.rates(Duration::from_secs(1))?.memory_mib;
@@ -129,6 +133,7 @@ fn one(
     command: impl Fn(&Path) -> CommandBuilder,
     size: (u16, u16),
     time: Duration,
+    awaited: Option<&str>,
 ) -> anyhow::Result<Cost> {
     let home = tempfile::tempdir()?;
     let mut starts = Vec::with_capacity(STARTS);
@@ -138,6 +143,7 @@ fn one(
     let mut program = Program::start(command(home.path()), size)?;
     starts.push(program.first_byte()?);
     starts.sort_unstable();
+    awaited.map_or(Ok(()), |word| program.until_shown(word))?;
     thread::sleep(SETTLED);
     let rates = program.rates(time)?;
     let keys = program.key_latencies(&["\u{1b}[B", "\u{1b}[A"], KEYS)?;

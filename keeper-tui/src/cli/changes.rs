@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use protocol::{
-    DeviceId, HiveId, Timestamp,
+    DeviceId, HiveId, ModelRef, Timestamp,
     fleet::{
         Change, DeviceRecord, FeedEvent, Fleet, HiveRecord, HiveState, QueenRecord, WorkerRecord,
         WorkerState,
     },
     job::{JobRecord, JobState, Level},
+    model::{ModelRecord, ModelState},
 };
 
 use super::{
@@ -116,12 +117,20 @@ impl Changes {
                 device(was.devices.get(&(it.hive_id.clone(), it.id.clone())), it)
             }
             FeedEvent::Job(Change::Now(it)) => job(was.jobs.get(&it.id), it),
+            FeedEvent::Model(Change::Now(it)) => {
+                model(was.models.get(&(it.hive_id.clone(), it.id.clone())), it)
+            }
             FeedEvent::Hive(Change::Gone(gone)) => Some(is_gone(format!("hive {}", gone.id))),
             FeedEvent::Worker(Change::Gone(gone)) => Some(is_gone(format!("worker {}", gone.id))),
             FeedEvent::Device(Change::Gone(gone)) => {
                 let hive = gone.hive_id.as_ref().map(|hive| format!(" of hive {hive}"));
                 let hive = hive.unwrap_or_default();
                 Some(is_gone(format!("device {}{hive}", gone.id)))
+            }
+            FeedEvent::Model(Change::Gone(gone)) => {
+                let hive = gone.hive_id.as_ref().map(|hive| format!(" on hive {hive}"));
+                let hive = hive.unwrap_or_default();
+                Some(is_gone(format!("model {}{hive}", gone.id)))
             }
             // An ended job that is forgotten is no news.
             FeedEvent::Job(Change::Gone(_))
@@ -141,6 +150,7 @@ fn between(was: &Fleet, now: &Fleet) -> Vec<Said> {
     said.extend(now.queen.as_ref().and_then(|it| queen(was.queen.as_ref(), it)));
     each(&was.hives, &now.hives, |id| format!("hive {id}"), hive, &mut said);
     each(&was.devices, &now.devices, device_name, device, &mut said);
+    each(&was.models, &now.models, model_name, model, &mut said);
     each(&was.workers, &now.workers, |id| format!("worker {id}"), worker, &mut said);
     for (id, it) in &now.jobs {
         let before = was.jobs.get(id);
@@ -218,6 +228,26 @@ fn device(was: Option<&DeviceRecord>, it: &DeviceRecord) -> Option<Said> {
     })
 }
 
+fn model_name((hive, model): &(HiveId, ModelRef)) -> String {
+    format!("model {model} on hive {hive}")
+}
+
+fn model(was: Option<&ModelRecord>, it: &ModelRecord) -> Option<Said> {
+    if was.is_some_and(|was| was.state == it.state) {
+        return None;
+    }
+    let tone = match it.state {
+        ModelState::Ready => Tone::Good,
+        ModelState::Available | ModelState::Downloading => Tone::Plain,
+        ModelState::Partial => Tone::Warn,
+        ModelState::Failed => Tone::Bad,
+    };
+    let name = model_name(&(it.hive_id.clone(), it.id.clone()));
+    let was = formerly(was.map(|was| was.state.as_str()));
+    let reason = because(it.error.as_ref().map(|error| error.message.as_str()));
+    Some((tone, format!("{name} is {}{was}, {}{reason}", it.state.as_str(), bytes(it.bytes))))
+}
+
 fn worker(was: Option<&WorkerRecord>, it: &WorkerRecord) -> Option<Said> {
     if was.is_some_and(|was| was.state == it.state && was.incarnation == it.incarnation) {
         return None;
@@ -273,6 +303,7 @@ mod tests {
             last_seen_at: None,
             reason: reason.map(str::to_owned),
             link: None,
+            disk: None,
         }
     }
 
@@ -283,6 +314,15 @@ mod tests {
             "slots_total": 1, "slots_busy": 0, "threads": null, "context_length": null,
             "memory_bytes": null, "tokens_per_second": null, "last_heartbeat_at": null,
             "last_exit": null, "log_file": null,
+        }))
+        .unwrap()
+    }
+
+    fn model(state: &str, done: u64) -> ModelRecord {
+        serde_json::from_value(json!({
+            "id": "org/repo", "hive_id": "attic", "source": "hub", "files": [],
+            "bytes": 4_u64 << 30, "state": state, "used_by": [],
+            "progress": {"done": done, "total": 4, "unit": "GiB"},
         }))
         .unwrap()
     }
@@ -318,6 +358,7 @@ mod tests {
     #[test]
     fn a_change_is_a_line_and_a_repetition_is_none() {
         let mut changes = Changes::default();
+        let attic = "attic".parse().unwrap();
         let snapshot =
             Snapshot { hives: vec![hive(HiveState::Ready, None)], ..Snapshot::default() };
         assert!(told(&mut changes, &event(FeedEvent::Snapshot(Box::new(snapshot)))).is_empty());
@@ -343,6 +384,19 @@ mod tests {
                 vec!["job job-1 (infer) is failed: nobody runs it"],
             ),
             (FeedEvent::Job(Change::Gone(Gone::new("job-1"))), vec![]),
+            (
+                FeedEvent::Model(model("downloading", 1).into()),
+                vec!["model org/repo on hive attic is downloading, 4.0 GiB"],
+            ),
+            (FeedEvent::Model(model("downloading", 2).into()), vec![]),
+            (
+                FeedEvent::Model(model("ready", 4).into()),
+                vec!["model org/repo on hive attic is ready (was downloading), 4.0 GiB"],
+            ),
+            (
+                FeedEvent::Model(Change::Gone(Gone::on(&attic, "org/repo"))),
+                vec!["model org/repo on hive attic is gone"],
+            ),
         ] {
             assert_eq!(told(&mut changes, &event(news)), lines);
         }

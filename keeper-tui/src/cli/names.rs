@@ -64,7 +64,7 @@ fn jobs_that(fleet: &Snapshot, are: impl Fn(&JobRecord) -> bool) -> Vec<Named> {
     jobs.map(|it| (it.id.to_string(), format!("{} {}", it.operation, it.state))).collect()
 }
 
-/// Models that run, or that jobs were about.
+/// Models that run, that are on a disk, or that jobs were about.
 pub fn models() -> ArgValueCandidates {
     live(|fleet| {
         let running = fleet.workers.iter().map(|it| (it.model.to_string(), "runs".to_owned()));
@@ -72,7 +72,12 @@ pub fn models() -> ArgValueCandidates {
             .jobs
             .iter()
             .filter_map(|it| Some((it.model.as_ref()?.to_string(), String::new())));
-        running.chain(asked).chain([("demo".to_owned(), "comes with rbee".to_owned())]).collect()
+        let here = fleet.models.iter().map(|it| (it.id.to_string(), it.state.as_str().to_owned()));
+        running
+            .chain(here)
+            .chain(asked)
+            .chain([("demo".to_owned(), "comes with rbee".to_owned())])
+            .collect()
     })
 }
 

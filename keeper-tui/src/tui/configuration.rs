@@ -63,7 +63,7 @@ impl Configuration {
             Err(cause) => Err(cause),
         };
         if let Err(cause) = edited {
-            return (Message::ConfigEdited(Err(vec![cause])), None);
+            return (Message::Paged(Err(cause)), None);
         }
         match self.read() {
             Ok((reread, options)) => (Message::ConfigEdited(Ok(reread)), Some(options)),

@@ -49,8 +49,6 @@ pub(crate) enum Effect {
     ReadHosts,
     /// Ask the queen what a job was asked for.
     ReadRequest(JobId),
-    /// Ask every machine for its models.
-    ReadModels,
     /// Ask the queen for her build.
     ReadBuild,
     /// See how long she takes to answer.

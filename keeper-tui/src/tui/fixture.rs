@@ -8,9 +8,9 @@ use jiff::tz::TimeZone;
 use protocol::{
     ApiError, DeviceId, ErrorCode, JobId, Timestamp,
     fleet::{
-        Change, DeviceKind, DeviceProcess, DeviceRecord, ExitRecord, FeedEvent, FirstTokenRecord,
-        HiveRecord, HiveState, LinkRecord, LinkState, Narration, QueenRecord, Snapshot,
-        WorkerRecord, WorkerState,
+        Change, DeviceKind, DeviceProcess, DeviceRecord, DiskRecord, ExitRecord, FeedEvent,
+        FirstTokenRecord, HiveRecord, HiveState, LinkRecord, LinkState, Narration, QueenRecord,
+        Snapshot, WorkerRecord, WorkerState,
     },
     job::{JobEvent, JobRecord, JobState, Level, Progress},
     model::{ModelFile, ModelRecord, ModelSource, ModelState},
@@ -122,14 +122,19 @@ impl Stage {
 
     /// One key per letter; a line feed is Enter.
     pub(crate) fn type_keys(&mut self, keys: &str) -> Vec<Effect> {
-        let code = |c| if c == '\n' { KeyCode::Enter } else { KeyCode::Char(c) };
+        let code = |c| match c {
+            '\n' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
+            c => KeyCode::Char(c),
+        };
         keys.chars().flat_map(|c| self.key(code(c))).collect()
     }
 
     /// The machines say which models they have.
     pub(crate) fn models(&mut self) {
-        let missing = vec!["attic does not answer: connection refused".to_owned()];
-        self.send(Message::Models(Ok((catalogue(), missing))));
+        for model in catalogue() {
+            self.feed(FeedEvent::Model(Change::from(model)));
+        }
     }
 
     /// An answer that is being generated.
@@ -183,6 +188,8 @@ pub(crate) fn hive(name: &str, state: HiveState, seen: i64, reason: Option<&str>
         last_seen_at: Some(at(-seen)),
         reason: reason.map(str::to_owned),
         link: None,
+        disk: (name != "edge-7")
+            .then_some(DiskRecord { free_bytes: 212 * GIB, total_bytes: 1863 * GIB }),
     }
 }
 
@@ -350,10 +357,11 @@ pub(crate) fn busy_fleet() -> Snapshot {
             job("job-00006b20", "worker_spawn", JobState::Failed, 249),
             job("job-00005aaa", "infer", JobState::Done, 400),
         ],
+        models: Vec::new(),
     }
 }
 
-fn model(name: &str, hive: &str, state: ModelState) -> ModelRecord {
+pub(crate) fn model(name: &str, hive: &str, state: ModelState) -> ModelRecord {
     ModelRecord {
         id: id(name),
         hive_id: id(hive),
@@ -378,9 +386,11 @@ fn model(name: &str, hive: &str, state: ModelState) -> ModelRecord {
 }
 
 pub(crate) fn catalogue() -> Vec<ModelRecord> {
+    let coming = model("meta-llama/Llama-3.1-8B-GGUF:Q4_K_M", "gpu-1", ModelState::Downloading);
     vec![
-        model("meta-llama/Llama-3.1-8B-GGUF:Q4_K_M", "gpu-1", ModelState::Downloading),
+        ModelRecord { used_by: vec![id("wk-02"), id("wk-03")], ..coming },
         model("meta-llama/Llama-3.1-8B-GGUF:Q4_K_M", "gpu-2", ModelState::Ready),
+        model("org/phi-4-GGUF:Q8_0", "attic", ModelState::Ready),
         model("org/phi-4-GGUF:Q8_0", "gpu-2", ModelState::Failed),
         model("org/qwen-GGUF:Q8_0", "gpu-1", ModelState::Partial),
     ]

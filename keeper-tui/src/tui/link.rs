@@ -11,10 +11,9 @@ use config::ssh_config;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{
     JobId, WorkerId,
-    job::{EndMarker, Level},
+    job::Level,
     logs::{LINES_MAX, LogQuery},
-    model::ModelRecord,
-    operation::{HiveOperation, ModelList, Operation},
+    operation::Operation,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -136,9 +135,6 @@ impl Link {
                 self.ask(|queen| async move { Message::Request(read_request(&queen, &job).await) })
             }
             Effect::ReadHosts => self.ask(|_| async { Message::Hosts(read_hosts().await) }),
-            Effect::ReadModels => {
-                self.ask(|queen| async move { Message::Models(read_models(&queen).await) })
-            }
             Effect::ReadBuild => self.ask(|queen| async move {
                 Message::Build(queen.build_info().await.map_err(|error| error.one_line()))
             }),
@@ -273,30 +269,6 @@ async fn read_request(queen: &Daemon, job: &JobId) -> Result<Operation, String> 
     details.again().map_err(|error| error.one_line())
 }
 
-/// Asks every machine for its models. The answer is a job's, because only the
-/// machines know.
-async fn read_models(queen: &Daemon) -> Result<(Vec<ModelRecord>, Vec<String>), String> {
-    let operation = Operation::from(HiveOperation::from(ModelList::default()));
-    let mut stream = queen.follow(&submit(queen, &operation).await?, 0);
-    let (mut models, mut missing) = (None, Vec::new());
-    while let Some(item) = stream.next_item().await {
-        match item.map_err(|error| error.one_line())? {
-            JobItem::Event { event, .. } => match event.as_result() {
-                Some(result) => {
-                    let list = result.get("models").cloned().unwrap_or_default();
-                    models = Some(serde_json::from_value(list).map_err(|error| error.to_string())?);
-                }
-                None if event.level == Some(Level::Warn) => missing.push(event.message),
-                None => {}
-            },
-            JobItem::End(EndMarker::Done) => break,
-            JobItem::End(EndMarker::Error(cause)) => return Err(cause),
-            JobItem::End(EndMarker::Cancelled) => return Err("it was cancelled".to_owned()),
-        }
-    }
-    models.map(|models| (models, missing)).ok_or_else(|| "the list never came".to_owned())
-}
-
 /// Reads a worker's log page by page until too many pages in a row have failed.
 async fn read_log(queen: Daemon, worker: WorkerId, messages: mpsc::Sender<Message>) {
     let mut query = LogQuery { lines: LINES_MAX, after: None, follow: false };
@@ -346,7 +318,6 @@ pub(crate) fn refusal(effect: &Effect, why: &str) -> Option<Message> {
         | Effect::Unfollow(_)
         | Effect::ReadHosts
         | Effect::ReadRequest(_)
-        | Effect::ReadModels
         | Effect::ReadBuild
         | Effect::Measure
         | Effect::ReadLog(_)

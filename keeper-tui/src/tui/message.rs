@@ -9,7 +9,6 @@ use protocol::{
     fleet::BuildInfo,
     job::{EndMarker, JobEvent},
     logs::LogLine,
-    model::ModelRecord,
     operation::Operation,
 };
 use ratatui::layout::Position;
@@ -77,9 +76,6 @@ pub(crate) enum Message {
         /// Or one sentence why not.
         result: Result<(), String>,
     },
-    /// The machines said which models they have; with it, the machines that
-    /// could not be asked, each in one sentence.
-    Models(Result<(Vec<ModelRecord>, Vec<String>), String>),
     /// What a job was asked for, to be asked for once more.
     Request(Result<Operation, String>),
     /// The hosts that `~/.ssh/config` names.
@@ -95,7 +91,7 @@ pub(crate) enum Message {
         /// What was read.
         result: Result<Vec<LogLine>, String>,
     },
-    /// The pager is closed; or one sentence why it never opened.
+    /// The pager is closed; or one sentence why it, or the editor, never opened.
     Paged(Result<(), String>),
     /// The configuration was edited; or what is wrong with it.
     ConfigEdited(Result<Reread, Vec<String>>),

@@ -76,7 +76,6 @@ impl Replay {
 fn unknown(effect: Effect) -> Option<Message> {
     let no = || WHY_NOT.to_owned();
     match effect {
-        Effect::ReadModels => Some(Message::Models(Err(no()))),
         Effect::ReadRequest(_) => Some(Message::Request(Err(no()))),
         Effect::ReadHosts => Some(Message::Hosts(Err(no()))),
         Effect::ReadBuild => Some(Message::Build(Err(no()))),

@@ -1,4 +1,5 @@
-//! The registry: hives, workers and devices, and what is thought of them.
+//! The registry: hives, workers, devices and models, and what is thought of
+//! them.
 //!
 //! Pure: every method takes what happened and the time it happened at, and
 //! returns what changed. It refuses to guess: a worker is what its hive says
@@ -11,11 +12,12 @@ use std::{
 };
 
 use protocol::{
-    ApiError, DeviceId, ErrorCode, HiveId, Timestamp, WorkerId,
+    ApiError, DeviceId, ErrorCode, HiveId, ModelRef, Timestamp, WorkerId,
     fleet::{
         Change, FeedEvent, Gone, Heartbeat, HeartbeatDetails, HiveRecord, HiveState, LinkRecord,
         Snapshot, WorkerRecord, WorkerState,
     },
+    model::ModelRecord,
 };
 
 use super::liveness;
@@ -26,9 +28,10 @@ struct Hive {
     record: HiveRecord,
     /// When its feed last said something.
     heard_at: Option<Instant>,
-    /// Its workers and devices, to know what is gone after a new snapshot.
+    /// What it has, to know what is gone after a new snapshot.
     workers: BTreeSet<WorkerId>,
     devices: BTreeSet<DeviceId>,
+    models: BTreeSet<ModelRef>,
 }
 
 /// What the queen keeps of one worker.
@@ -75,10 +78,12 @@ impl Registry {
                 last_seen_at: None,
                 reason: Some("not started".to_owned()),
                 link: None,
+                disk: None,
             },
             heard_at: None,
             workers: BTreeSet::new(),
             devices: BTreeSet::new(),
+            models: BTreeSet::new(),
         });
         url.clone_into(&mut hive.record.url);
         vec![FeedEvent::Hive(hive.record.clone().into())]
@@ -102,18 +107,22 @@ impl Registry {
         })
     }
 
-    /// The hive was stopped on purpose; its workers went with it.
+    /// The hive was stopped on purpose; its workers went with it, and nobody
+    /// looks at its disk.
     pub fn hive_stopped(&mut self, id: &HiveId) -> Vec<FeedEvent> {
         let mut changes = self.set_hive(id, |hive| {
             hive.record.state = HiveState::Offline;
             hive.record.reason = Some("stopped".to_owned());
+            hive.record.disk = None;
             hive.heard_at = None;
         });
         if let Some(hive) = self.hives.get_mut(id) {
             let workers = std::mem::take(&mut hive.workers);
-            let devices = std::mem::take(&mut hive.devices);
-            for device in devices {
-                changes.push(FeedEvent::Device(Change::Gone(Gone::device(&device, id))));
+            for device in std::mem::take(&mut hive.devices) {
+                changes.push(FeedEvent::Device(Change::Gone(Gone::on(id, &device))));
+            }
+            for model in std::mem::take(&mut hive.models) {
+                changes.push(FeedEvent::Model(Change::Gone(Gone::on(id, &model))));
             }
             for worker in workers {
                 self.workers.remove(&worker);
@@ -183,10 +192,7 @@ impl Registry {
         }
         match event {
             FeedEvent::Snapshot(snapshot) => changes.extend(self.hive_snapshot(id, snapshot)),
-            FeedEvent::Hive(Change::Now(own)) => {
-                let version = own.version.clone();
-                changes = self.set_hive(id, |hive| hive.record.version = version);
-            }
+            FeedEvent::Hive(Change::Now(own)) => changes = self.hive_record(id, own),
             FeedEvent::Worker(Change::Now(record)) => {
                 changes.push(self.worker_record(id, (**record).clone()));
             }
@@ -205,8 +211,18 @@ impl Registry {
                 changes.push(FeedEvent::Device(record.into()));
             }
             FeedEvent::Device(Change::Gone(gone)) => {
-                if let Ok(device) = gone.id.parse() {
-                    changes.push(FeedEvent::Device(Change::Gone(Gone::device(&device, id))));
+                if let (Ok(device), Some(hive)) = (gone.id.parse(), self.hives.get_mut(id)) {
+                    hive.devices.remove(&device);
+                    changes.push(FeedEvent::Device(Change::Gone(Gone::on(id, &device))));
+                }
+            }
+            FeedEvent::Model(Change::Now(record)) => {
+                changes.push(self.model_record(id, (**record).clone()));
+            }
+            FeedEvent::Model(Change::Gone(gone)) => {
+                if let (Ok(model), Some(hive)) = (gone.id.parse(), self.hives.get_mut(id)) {
+                    hive.models.remove(&model);
+                    changes.push(FeedEvent::Model(Change::Gone(Gone::on(id, &model))));
                 }
             }
             // The hive's own jobs are steps of the queen's, and are narrated
@@ -216,20 +232,33 @@ impl Registry {
         changes
     }
 
+    /// What a hive says of itself.
+    fn hive_record(&mut self, id: &HiveId, own: &HiveRecord) -> Vec<FeedEvent> {
+        let (version, disk) = (own.version.clone(), own.disk);
+        self.set_hive(id, |hive| {
+            hive.record.version = version;
+            hive.record.disk = disk;
+        })
+    }
+
     fn hive_snapshot(&mut self, id: &HiveId, snapshot: &Snapshot) -> Vec<FeedEvent> {
         let mut changes = Vec::new();
         if let Some(own) = snapshot.hives.first() {
-            let version = own.version.clone();
-            changes.extend(self.set_hive(id, |hive| hive.record.version = version));
+            changes.extend(self.hive_record(id, own));
         }
         let Some(hive) = self.hives.get_mut(id) else { return changes };
         let devices = snapshot.devices.iter().map(|device| device.id.clone()).collect();
         let gone_devices = std::mem::replace(&mut hive.devices, devices);
         let workers = snapshot.workers.iter().map(|worker| worker.id.clone()).collect();
         let gone_workers = std::mem::replace(&mut hive.workers, workers);
+        let models = snapshot.models.iter().map(|model| model.id.clone()).collect();
+        let gone_models = std::mem::replace(&mut hive.models, models);
 
+        for model in gone_models.difference(&hive.models) {
+            changes.push(FeedEvent::Model(Change::Gone(Gone::on(id, model))));
+        }
         for device in gone_devices.difference(&hive.devices) {
-            changes.push(FeedEvent::Device(Change::Gone(Gone::device(device, id))));
+            changes.push(FeedEvent::Device(Change::Gone(Gone::on(id, device))));
         }
         let gone_workers: Vec<WorkerId> = gone_workers.difference(&hive.workers).cloned().collect();
         for worker in gone_workers {
@@ -243,7 +272,19 @@ impl Registry {
         for worker in &snapshot.workers {
             changes.push(self.worker_record(id, worker.clone()));
         }
+        for model in &snapshot.models {
+            changes.push(self.model_record(id, model.clone()));
+        }
         changes
+    }
+
+    /// A hive speaks for its own disk, whatever it calls itself.
+    fn model_record(&mut self, id: &HiveId, mut record: ModelRecord) -> FeedEvent {
+        record.hive_id = id.clone();
+        if let Some(hive) = self.hives.get_mut(id) {
+            hive.models.insert(record.id.clone());
+        }
+        FeedEvent::Model(record.into())
     }
 
     fn worker_record(&mut self, hive_id: &HiveId, mut record: WorkerRecord) -> FeedEvent {

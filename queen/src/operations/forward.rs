@@ -13,6 +13,24 @@ use serde_json::{Map, Value};
 use super::{Operations, count};
 use crate::hives;
 
+/// Why a list of everything is empty.
+const NO_HIVE: &str = "no hive is known to run, so none was asked; start the one of this machine: \
+                       rbee-keeper hive start, or another: rbee-keeper hive install ALIAS";
+
+/// Whether who asks for this on this machine has asked for its hive as well:
+/// it brings something there, or asks what would have to be brought.
+fn needs_a_hive(operation: &HiveOperation) -> bool {
+    match operation {
+        HiveOperation::WorkerSpawn(_) | HiveOperation::ModelDownload(_) => true,
+        HiveOperation::ModelGet(it) => it.hub,
+        HiveOperation::WorkerList(_)
+        | HiveOperation::WorkerGet(_)
+        | HiveOperation::WorkerDelete(_)
+        | HiveOperation::ModelList(_)
+        | HiveOperation::ModelDelete(_) => false,
+    }
+}
+
 impl Operations {
     pub(super) async fn forward(
         &self,
@@ -30,10 +48,8 @@ impl Operations {
             HiveOperation::WorkerDelete(it) => self.hive_of(it.hive_id.as_ref(), &it.worker_id)?,
             other => other.hive_id().cloned().unwrap_or_default(),
         };
-        // A worker on this machine needs its hive; who asks for the one has
-        // asked for the other.
-        let spawns = matches!(operation, HiveOperation::WorkerSpawn(_));
-        if spawns && hive_id.is_localhost() && self.hives.link(&hive_id).is_err() {
+        if needs_a_hive(&operation) && hive_id.is_localhost() && self.hives.link(&hive_id).is_err()
+        {
             self.hives.start(&hive_id, job).await?;
         }
         let hive = self.hives.link(&hive_id)?;
@@ -82,7 +98,11 @@ impl Operations {
         job: &JobHandle,
     ) -> Result<(), Failure> {
         let mut merged = Vec::new();
-        for hive in self.hives.all() {
+        let hives = self.hives.all();
+        if hives.is_empty() {
+            job.warn(operation.name(), NO_HIVE).await;
+        }
+        for hive in hives {
             match hives::list(&*hive, operation.clone(), key, job).await {
                 Ok(list) => merged.extend(list),
                 Err(Failure::Cancelled) => return Err(Failure::Cancelled),

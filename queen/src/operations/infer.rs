@@ -197,7 +197,7 @@ impl Operations {
         let (hive_id, url) = (&underway.hive_id, underway.url.as_str());
         match self.machines.worker(hive_id, url).await {
             Some(daemon) => daemon,
-            None => self.hives.worker(hive_id, url),
+            None => self.hives.worker(hive_id, &underway.worker_id, url),
         }
         .map_err(|error| ApiError {
             message: format!("worker {}: {error}", underway.worker_id),

@@ -193,6 +193,9 @@ impl Inner {
             FeedEvent::Device(Change::Now(it)) => {
                 fleet.devices.get(&(it.hive_id.clone(), it.id.clone())) == Some(it)
             }
+            FeedEvent::Model(Change::Now(it)) => {
+                fleet.models.get(&(it.hive_id.clone(), it.id.clone())) == Some(it)
+            }
             FeedEvent::Queen(it) => fleet.queen.as_ref() == Some(it),
             _ => false,
         }

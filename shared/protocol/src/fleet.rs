@@ -20,10 +20,10 @@ pub use self::{
     health::{
         BuildInfo, Health, HealthStatus, Heartbeat, HeartbeatAnswer, HeartbeatDetails, WorkerHealth,
     },
-    hive::{HiveRecord, HiveState, LinkRecord, LinkState},
+    hive::{DiskRecord, HiveRecord, HiveState, LinkRecord, LinkState},
     worker::{ExitRecord, WorkerRecord, WorkerState},
 };
-use crate::{DeviceId, HiveId, JobId, WorkerId, job::JobRecord};
+use crate::{DeviceId, HiveId, JobId, ModelRef, WorkerId, job::JobRecord, model::ModelRecord};
 
 /// The queen herself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,10 @@ pub struct Snapshot {
     pub devices: Vec<DeviceRecord>,
     /// The newest jobs, newest first.
     pub jobs: Vec<JobRecord>,
+    /// The models on the machines' disks; none from a daemon that does not
+    /// tell of them.
+    #[serde(default)]
+    pub models: Vec<ModelRecord>,
 }
 
 /// The fleet as a reader of the feed keeps it: the snapshot with every change
@@ -88,6 +92,8 @@ pub struct Fleet {
     pub devices: BTreeMap<(HiveId, DeviceId), DeviceRecord>,
     /// Jobs; their ids sort by creation.
     pub jobs: BTreeMap<JobId, JobRecord>,
+    /// Models on disks.
+    pub models: BTreeMap<(HiveId, ModelRef), ModelRecord>,
 }
 
 impl Fleet {
@@ -105,7 +111,13 @@ impl Fleet {
                 &mut self.devices,
                 change,
                 |it| (it.hive_id.clone(), it.id.clone()),
-                |gone| Some((gone.hive_id.clone()?, gone.id.parse().ok()?)),
+                parse_place,
+            ),
+            FeedEvent::Model(change) => apply(
+                &mut self.models,
+                change,
+                |it| (it.hive_id.clone(), it.id.clone()),
+                parse_place,
             ),
             FeedEvent::Narration(_) | FeedEvent::Token(_) | FeedEvent::Lagged => {}
         }
@@ -119,6 +131,7 @@ impl Fleet {
             workers: self.workers.values().cloned().collect(),
             devices: self.devices.values().cloned().collect(),
             jobs: self.jobs.values().rev().cloned().collect(),
+            models: self.models.values().cloned().collect(),
         }
     }
 }
@@ -135,12 +148,21 @@ impl From<Snapshot> for Fleet {
                 .map(|it| ((it.hive_id.clone(), it.id.clone()), it))
                 .collect(),
             jobs: snapshot.jobs.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            models: snapshot
+                .models
+                .into_iter()
+                .map(|it| ((it.hive_id.clone(), it.id.clone()), it))
+                .collect(),
         }
     }
 }
 
 fn parse_id<K: std::str::FromStr>(gone: &Gone) -> Option<K> {
     gone.id.parse().ok()
+}
+
+fn parse_place<K: std::str::FromStr>(gone: &Gone) -> Option<(HiveId, K)> {
+    Some((gone.hive_id.clone()?, gone.id.parse().ok()?))
 }
 
 fn apply<K: Ord, T: Clone>(

@@ -139,6 +139,8 @@ pub(crate) enum Action {
     LeavePrompt,
     /// Ask another model.
     NextModel,
+    /// Listen again to a job whose stream broke off.
+    Attach,
     /// Start the hive of the queen's machine.
     StartHere,
     /// Put a hive on a machine.
@@ -184,6 +186,7 @@ impl Action {
             Self::StartHere => Some("rbee-keeper hive start"),
             Self::AddMachine => Some("rbee-keeper hive install MACHINE"),
             Self::StartQueen => Some("rbee-keeper queen start"),
+            Self::Attach => Some("rbee-keeper job attach ID"),
             _ => None,
         }
     }
@@ -264,6 +267,7 @@ impl Action {
             Self::LeavePrompt => "leave",
             Self::NextModel => "next-model",
             Self::StartQueen => "start-queen",
+            Self::Attach => "attach",
             Self::StartHere => "start-here",
             Self::AddMachine => "add-machine",
             Self::AddByUrl => "add-by-url",
@@ -310,6 +314,7 @@ impl Action {
             Self::LastView => "last view",
             Self::AddMachine => "add machine",
             Self::Retry => "reconnect",
+            Self::Attach => "attach",
             Self::EditConfig => "edit config",
             Self::ToggleMouse => "mouse",
             Self::Redraw => "redraw",

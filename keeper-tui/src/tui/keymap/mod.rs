@@ -58,6 +58,8 @@ pub(crate) enum Context {
     Settings,
     /// The queen is away and could be started.
     Offer,
+    /// A job is on the screen whose stream broke off.
+    Detached,
     /// Things can be moved through.
     Move,
     /// The view `fleet` before there is any.
@@ -99,6 +101,7 @@ impl Context {
             Self::Offer => "no-queen",
             Self::Machine => "machine",
             Self::Welcome => "no-hive",
+            Self::Detached => "detached-job",
             Self::Move => "moving",
             Self::Fleet => "fleet",
             Self::Infer => "infer",
@@ -145,6 +148,7 @@ impl Context {
             Self::Events => "events",
             Self::Settings => "Settings of an answer",
             Self::Offer => "No queen",
+            Self::Detached => "A job that broke off",
             Self::Move => "Moving",
             Self::Welcome => "fleet, while there is no hive",
             Self::Fleet => "fleet",
@@ -241,6 +245,9 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
         View::Infer => contexts.push(Context::Infer),
         View::Events => contexts.push(Context::Events),
         View::Worker(_) | View::Job(_) | View::Queen => {}
+    }
+    if model.detached_job().is_some() {
+        contexts.push(Context::Detached);
     }
     if !model.targets().is_empty() {
         contexts.push(Context::Target);

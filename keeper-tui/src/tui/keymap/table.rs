@@ -159,6 +159,7 @@ pub(crate) static KEYMAP: &[Binding] = &[
         "start a queen here",
         "start a queen on this machine",
     ),
+    bind(Context::Detached, &[ENTER], Action::Attach, "listen again", "listen to it again"),
     bind(
         Context::Target,
         &[Key::char('a')],

@@ -189,7 +189,7 @@ impl Model {
     pub(crate) fn models_to_ask(&self) -> Vec<ModelRef> {
         let serving = self.fleet.workers.values().filter(|worker| !worker.state.is_ended());
         let mut models: Vec<ModelRef> = serving.map(|worker| worker.model.clone()).collect();
-        models.extend(self.models.records.keys().map(|(model, _)| model.clone()));
+        models.extend(self.models.listed().keys().map(|(model, _)| model.clone()));
         models.push(ModelRef::demo());
         models.sort();
         models.dedup();

@@ -48,8 +48,7 @@ macro_rules! with_list {
                 $body
             }
             $crate::tui::state::lists::ListName::Models => {
-                let listed = $model.models.listed(&$model.fleet);
-                let ($selection, $records) = (&mut $model.ui.models, &listed);
+                let ($selection, $records) = (&mut $model.ui.models, $model.models.listed());
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {
@@ -76,8 +75,7 @@ macro_rules! read_list {
                 $body
             }
             $crate::tui::state::lists::ListName::Models => {
-                let listed = $model.models.listed(&$model.fleet);
-                let ($selection, $records) = (&$model.ui.models, &listed);
+                let ($selection, $records) = (&$model.ui.models, $model.models.listed());
                 $body
             }
             $crate::tui::state::lists::ListName::Jobs => {
@@ -154,6 +152,8 @@ impl Model {
     /// The table on the screen.
     pub(crate) fn list_on_screen(&self) -> Option<ListName> {
         match &self.ui.view {
+            // The screen says how to come by a fleet, and what is not seen is not aimed at.
+            View::Fleet if self.is_first_run() => None,
             View::Fleet => Some(ListName::Hives),
             View::Workers | View::Hive(_, HiveTab::Workers) => Some(ListName::Workers),
             View::Devices | View::Hive(_, HiveTab::Devices) => Some(ListName::Devices),

@@ -358,6 +358,13 @@ impl Model {
         }
     }
 
+    /// The job on the screen, if its stream broke off.
+    pub(crate) fn detached_job(&self) -> Option<&JobId> {
+        let is_open = matches!(self.ui.view, View::Job(_) | View::Infer);
+        let job = self.job_in_view().filter(|_| is_open)?;
+        self.streams.job(job)?.broken.as_ref().map(|_| job)
+    }
+
     /// Whether a job is over, by the fleet's record or by its own stream.
     pub(crate) fn is_ended(&self, job: &JobId) -> bool {
         self.streams.job(job).is_some_and(|stream| stream.end.is_some())

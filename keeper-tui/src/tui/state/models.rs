@@ -1,169 +1,142 @@
-//! Models on the disks of the fleet: asked for, because no feed carries them.
+//! Models on the disks of the fleet, as the feed tells of them, together with
+//! the jobs that fetch them.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use protocol::{
     HiveId, JobId, ModelRef,
-    fleet::Fleet,
+    fleet::{Change, FeedEvent, Fleet},
     job::{JobRecord, Progress},
     model::{ModelRecord, ModelState},
 };
 
-/// Attempts to read them before the operator is left to ask for more.
-const ATTEMPTS: u32 = 4;
-/// Between the first two; then twice as long each time.
-const RETRY: Duration = Duration::from_secs(2);
-
 /// A download that came no further for this long is said to be stalled.
 pub(crate) const STALLED: Duration = Duration::from_secs(10);
 
-/// Where reading them stands.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reading {
-    /// They are to be read when somebody looks.
-    Due,
-    /// On its way.
-    Asked,
-    /// What is known is what is.
-    Known,
-    /// It did not work.
-    Failed {
-        /// One sentence.
-        cause: String,
-        /// When it is tried again; never, after too many attempts.
-        retry_at: Option<Duration>,
-    },
-}
+/// What a model on a machine is listed by: by name first, so that the machines
+/// that have the same stand together.
+pub(crate) type Key = (ModelRef, HiveId);
 
-/// The catalogues of all machines.
-#[derive(Debug, Clone)]
+/// The rows of the table, kept up to date with the fleet: with ten thousand
+/// models nobody makes them anew for every message.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Models {
-    /// As they were last read.
-    pub(crate) records: BTreeMap<(ModelRef, HiveId), ModelRecord>,
-    /// Machines that could not be asked, each in one sentence.
-    pub(crate) missing: Vec<String>,
-    /// Where reading them stands.
-    pub(crate) reading: Reading,
-    attempts: u32,
-    /// How far each download was, and since when.
-    downloads: BTreeMap<JobId, (u64, Duration)>,
+    listed: BTreeMap<Key, Listed>,
+    downloads: BTreeMap<JobId, Download>,
+    /// How many models each machine has told of.
+    told: BTreeMap<HiveId, usize>,
 }
 
-impl Default for Models {
-    fn default() -> Self {
-        Self {
-            records: BTreeMap::new(),
-            missing: Vec::new(),
-            reading: Reading::Due,
-            attempts: 0,
-            downloads: BTreeMap::new(),
-        }
-    }
+/// A job that fetches a model.
+#[derive(Debug, Clone)]
+struct Download {
+    key: Key,
+    /// How far it was, and since when.
+    done: Option<(u64, Duration)>,
 }
 
 impl Models {
-    /// Whether they are to be asked for now.
-    pub(crate) fn is_due(&self, now: Duration) -> bool {
-        match &self.reading {
-            Reading::Due => true,
-            Reading::Failed { retry_at: Some(at), .. } => *at <= now,
-            Reading::Failed { retry_at: None, .. } | Reading::Asked | Reading::Known => false,
+    /// Takes in what `event` has made of `fleet`.
+    pub(crate) fn heard(&mut self, fleet: &Fleet, event: &FeedEvent, now: Duration) {
+        match event {
+            FeedEvent::Snapshot(_) => self.list_all(fleet, now),
+            FeedEvent::Model(Change::Now(it)) => {
+                self.list(fleet, (it.id.clone(), it.hive_id.clone()));
+            }
+            FeedEvent::Model(Change::Gone(gone)) => {
+                if let (Ok(model), Some(hive)) = (gone.id.parse(), &gone.hive_id) {
+                    self.list(fleet, (model, hive.clone()));
+                }
+            }
+            FeedEvent::Job(Change::Now(job)) => {
+                for key in self.heard_job(job, now) {
+                    self.list(fleet, key);
+                }
+            }
+            FeedEvent::Job(Change::Gone(gone)) => {
+                let job = gone.id.parse().ok();
+                if let Some(gone) = job.and_then(|job: JobId| self.downloads.remove(&job)) {
+                    self.list(fleet, gone.key);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// They were asked for.
-    pub(crate) fn asked(&mut self) {
-        self.attempts += 1;
-        self.reading = Reading::Asked;
+    /// What a job says of its download; the rows that it begins or ends.
+    fn heard_job(&mut self, job: &JobRecord, now: Duration) -> Vec<Key> {
+        let key = job.model.clone().zip(job.hive_id.clone());
+        let Some(key) = key.filter(|_| is_download(job)) else {
+            return self.downloads.remove(&job.id).map(|it| it.key).into_iter().collect();
+        };
+        let mut changed = Vec::new();
+        let download = self.downloads.entry(job.id.clone()).or_insert_with(|| {
+            changed.push(key.clone());
+            Download { key: key.clone(), done: None }
+        });
+        let done = job.progress.as_ref().map(|it| it.done);
+        if download.done.map(|it| it.0) != done {
+            download.done = done.map(|done| (done, now));
+        }
+        changed
     }
 
-    /// What is known may not be what is any more.
-    pub(crate) fn outdated(&mut self) {
-        // The answer that is on its way may be older than the change.
-        self.reading = Reading::Due;
-        self.attempts = 0;
+    fn list_all(&mut self, fleet: &Fleet, now: Duration) {
+        self.downloads.retain(|id, _| fleet.jobs.contains_key(id));
+        for job in fleet.jobs.values() {
+            self.heard_job(job, now);
+        }
+        self.listed.clear();
+        self.told.clear();
+        let downloads = self.downloads.values().map(|it| it.key.clone());
+        let records = fleet.models.keys().map(|(hive, model)| (model.clone(), hive.clone()));
+        let keys: Vec<Key> = records.chain(downloads).collect();
+        keys.into_iter().for_each(|key| self.list(fleet, key));
     }
 
-    /// The answer.
-    pub(crate) fn read(
-        &mut self,
-        result: Result<(Vec<ModelRecord>, Vec<String>), String>,
-        now: Duration,
-    ) {
-        if self.reading != Reading::Asked {
+    fn list(&mut self, fleet: &Fleet, key: Key) {
+        let (model, hive) = &key;
+        let record = fleet.models.get(&(hive.clone(), model.clone()));
+        let download = self.downloads.iter().find(|(_, it)| it.key == key).map(|it| it.0.clone());
+        let was_told = self.listed.get(&key).is_some_and(|it| it.is_told);
+        let told = self.told.entry(hive.clone()).or_default();
+        *told = (*told + usize::from(record.is_some())).saturating_sub(usize::from(was_told));
+        if record.is_none() && download.is_none() {
+            self.listed.remove(&key);
             return;
         }
-        match result {
-            Ok((records, missing)) => {
-                let key = |it: &ModelRecord| (it.id.clone(), it.hive_id.clone());
-                self.records = records.into_iter().map(|it| (key(&it), it)).collect();
-                self.missing = missing;
-                self.reading = Reading::Known;
-                self.attempts = 0;
-            }
-            Err(cause) => {
-                let wait = RETRY * 2_u32.pow(self.attempts.saturating_sub(1).min(5));
-                let retry_at = (self.attempts < ATTEMPTS).then(|| now + wait);
-                self.reading = Reading::Failed { cause, retry_at };
-            }
-        }
+        let listed = Listed {
+            model: model.clone(),
+            hive: hive.clone(),
+            state: match (&download, record) {
+                (None, Some(record)) => record.state,
+                _ => ModelState::Downloading,
+            },
+            bytes: record.map(|it| it.bytes),
+            quantisation: record.and_then(|it| it.quantisation.clone()),
+            context_length: record
+                .and_then(|it| it.context_length)
+                .and_then(|tokens| u32::try_from(tokens).ok()),
+            download,
+            is_told: record.is_some(),
+        };
+        self.listed.insert(key, listed);
     }
 
-    /// What a job says about its download.
-    pub(crate) fn heard(&mut self, job: &JobRecord, now: Duration) {
-        if !is_download(job) {
-            self.downloads.remove(&job.id);
-        } else if let Some(progress) = &job.progress {
-            let known = self.downloads.entry(job.id.clone()).or_insert((progress.done, now));
-            if known.0 != progress.done {
-                *known = (progress.done, now);
-            }
-        }
+    /// The models, and those on their way.
+    pub(crate) fn listed(&self) -> &BTreeMap<Key, Listed> {
+        &self.listed
     }
 
-    /// What all jobs say, and there are no others.
-    pub(crate) fn heard_all(&mut self, jobs: &[JobRecord], now: Duration) {
-        self.downloads.retain(|id, _| jobs.iter().any(|job| job.id == *id));
-        jobs.iter().for_each(|job| self.heard(job, now));
+    /// How many models a machine has told of; one that has told of any has told
+    /// of the demo model, which it carries.
+    pub(crate) fn told(&self, hive: &HiveId) -> usize {
+        self.told.get(hive).copied().unwrap_or_default()
     }
 
     /// Since when a download has not come any further.
     pub(crate) fn progressed(&self, job: &JobId) -> Option<Duration> {
-        self.downloads.get(job).map(|(_, since)| *since)
-    }
-
-    /// The models with what their downloads say by now, in their order.
-    pub(crate) fn rows<'a>(&'a self, fleet: &'a Fleet) -> BTreeMap<(ModelRef, HiveId), Row<'a>> {
-        let records = self.records.iter();
-        let mut rows: BTreeMap<_, _> = records
-            .map(|(key, record)| (key.clone(), Row { record: Some(record), download: None }))
-            .collect();
-        for job in fleet.jobs.values().filter(|it| is_download(it)) {
-            if let (Some(model), Some(hive)) = (&job.model, &job.hive_id) {
-                let row = rows.entry((model.clone(), hive.clone()));
-                row.or_insert(Row { record: None, download: None }).download = Some(job);
-            }
-        }
-        rows
-    }
-
-    /// The same as records of their own, for filtering and sorting.
-    pub(crate) fn listed(&self, fleet: &Fleet) -> BTreeMap<(ModelRef, HiveId), Listed> {
-        let list = |((model, hive), row): ((ModelRef, HiveId), Row<'_>)| {
-            let record = row.record;
-            let listed = Listed {
-                model: model.clone(),
-                hive: hive.clone(),
-                state: row.state(),
-                bytes: record.map(|it| it.bytes),
-                quantisation: record.and_then(|it| it.quantisation.clone()),
-                context_length: record
-                    .and_then(|it| it.context_length)
-                    .and_then(|tokens| u32::try_from(tokens).ok()),
-            };
-            ((model, hive), listed)
-        };
-        self.rows(fleet).into_iter().map(list).collect()
+        self.downloads.get(job)?.done.map(|(_, since)| since)
     }
 }
 
@@ -182,11 +155,25 @@ pub(crate) struct Listed {
     pub(crate) quantisation: Option<String>,
     /// Tokens it was made to hold.
     pub(crate) context_length: Option<u32>,
+    /// The job that fetches it.
+    download: Option<JobId>,
+    /// Whether the machine has told of it.
+    is_told: bool,
 }
 
 /// Whether a job fetches a model at this moment.
 pub(crate) fn is_download(job: &JobRecord) -> bool {
     job.operation == "model_download" && !job.state.is_ended()
+}
+
+impl Listed {
+    /// All there is to say about it.
+    pub(crate) fn row<'a>(&'a self, fleet: &'a Fleet) -> Row<'a> {
+        Row {
+            record: fleet.models.get(&(self.hive.clone(), self.model.clone())),
+            download: self.download.as_ref().and_then(|job| fleet.jobs.get(job)),
+        }
+    }
 }
 
 /// A model on a machine.
@@ -199,14 +186,6 @@ pub(crate) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Where it stands.
-    pub(crate) fn state(&self) -> ModelState {
-        match (self.download, self.record) {
-            (Some(_), _) | (None, None) => ModelState::Downloading,
-            (None, Some(record)) => record.state,
-        }
-    }
-
     /// How much of it is there, while it is not all.
     pub(crate) fn progress(&self) -> Option<&Progress> {
         let told = self.download.and_then(|job| job.progress.as_ref());
@@ -216,37 +195,67 @@ impl Row<'_> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::{
+        fleet::{Gone, Snapshot},
+        job::JobState,
+    };
+
     use super::*;
+    use crate::tui::fixture::{catalogue, job};
 
-    const fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    #[derive(Default)]
+    struct Bench {
+        fleet: Fleet,
+        models: Models,
     }
 
-    #[test]
-    fn a_queen_who_cannot_say_is_asked_again_and_not_for_ever() {
-        let mut models = Models::default();
-        let mut now = at(0);
-        let mut asked = 0;
-        while models.is_due(now) {
-            models.asked();
-            asked += 1;
-            models.read(Err("no".to_owned()), now);
-            if let Reading::Failed { retry_at: Some(at), .. } = models.reading {
-                assert!(!models.is_due(now), "not at once");
-                now = at;
-            }
+    impl Bench {
+        fn hears(&mut self, event: impl Into<FeedEvent>) {
+            let event = event.into();
+            self.fleet.apply(&event);
+            self.models.heard(&self.fleet, &event, Duration::ZERO);
+            // What was kept up to date is what would be made anew.
+            let mut anew = Models::default();
+            anew.list_all(&self.fleet, Duration::ZERO);
+            assert_eq!(format!("{:?}", self.models.listed), format!("{:?}", anew.listed));
+            assert_eq!(self.told(&self.models), self.told(&anew));
         }
-        assert_eq!(asked, ATTEMPTS);
-        models.outdated();
-        assert!(models.is_due(now), "news makes it worth another attempt");
+
+        fn told(&self, models: &Models) -> usize {
+            let hives = self.fleet.models.keys().map(|(hive, _)| hive);
+            hives.chain([&crate::tui::fixture::id("gpu-2")]).map(|it| models.told(it)).sum()
+        }
+
+        fn states(&self) -> Vec<&'static str> {
+            self.models.listed.values().map(|it| it.state.as_str()).collect()
+        }
     }
 
     #[test]
-    fn an_answer_that_a_change_has_overtaken_is_not_taken() {
-        let mut models = Models::default();
-        models.asked();
-        models.outdated();
-        models.read(Ok((Vec::new(), vec!["attic".to_owned()])), at(1));
-        assert!(models.is_due(at(1)) && models.missing.is_empty());
+    fn a_row_is_there_while_the_machine_has_the_model_or_a_job_fetches_it() {
+        let mut bench = Bench::default();
+        let record = ModelRecord { state: ModelState::Ready, ..catalogue().remove(1) };
+        let fetch = |state| {
+            let mut job = job("job-1", "model_download", state, 1);
+            (job.model, job.hive_id) = (Some(record.id.clone()), Some(record.hive_id.clone()));
+            FeedEvent::Job(Change::from(job))
+        };
+        bench.hears(fetch(JobState::Running));
+        assert_eq!(bench.states(), ["downloading"], "before the machine says so");
+        bench.hears(FeedEvent::Model(Change::from(record.clone())));
+        assert_eq!(bench.states(), ["downloading"]);
+        bench.hears(fetch(JobState::Done));
+        assert_eq!(bench.states(), ["ready"]);
+        let gone = Gone::on(&record.hive_id, &record.id);
+        bench.hears(FeedEvent::Model(Change::Gone(gone)));
+        assert!(bench.states().is_empty());
+
+        bench.hears(fetch(JobState::Running));
+        bench.hears(FeedEvent::Job(Change::Gone(Gone::new("job-1"))));
+        assert!(bench.states().is_empty());
+        let models = vec![record.clone()];
+        let snapshot = Snapshot { models, ..Snapshot::default() };
+        bench.hears(FeedEvent::Snapshot(Box::new(snapshot)));
+        assert_eq!(bench.states(), ["ready"]);
     }
 }

@@ -64,12 +64,12 @@ pub(crate) struct Selection<K> {
     pub(crate) offset: Cell<usize>,
     /// How many rows were last drawn.
     pub(crate) height: Cell<usize>,
-    /// Which ones.
-    seen: RefCell<Vec<K>>,
     /// Where they and the heading above them were drawn.
     pub(crate) area: Cell<Rect>,
     /// The columns of each heading.
     pub(crate) headings: RefCell<Vec<(Range<u16>, &'static str)>>,
+    /// Which ones.
+    seen: RefCell<Vec<K>>,
 }
 
 impl<K> Default for Selection<K> {
@@ -89,9 +89,9 @@ impl<K> Default for Selection<K> {
             no_match: None,
             offset: Cell::new(0),
             height: Cell::new(0),
-            seen: RefCell::default(),
             area: Cell::default(),
             headings: RefCell::default(),
+            seen: RefCell::default(),
         }
     }
 }

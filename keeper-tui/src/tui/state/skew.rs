@@ -108,11 +108,12 @@ impl Model {
         }
         let mut left: BTreeMap<(&HiveId, &str), usize> = BTreeMap::new();
         for worker in self.fleet.workers.values() {
+            // Looked at first: of ten thousand workers hardly any has one.
+            let (Some(_), Some(version)) = (self.worker_skew(worker), &worker.version) else {
+                continue;
+            };
             let hive = self.fleet.hives.get(&worker.hive_id);
-            let is_alone = hive.is_some_and(|hive| self.hive_skew(hive).is_none());
-            if let (true, Some(_), Some(version)) =
-                (is_alone, self.worker_skew(worker), &worker.version)
-            {
+            if hive.is_some_and(|hive| self.hive_skew(hive).is_none()) {
                 *left.entry((&worker.hive_id, version)).or_default() += 1;
             }
         }

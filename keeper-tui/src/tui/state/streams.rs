@@ -93,8 +93,17 @@ pub(crate) struct JobStream {
     pub(crate) after: u64,
     /// How it ended, once its stream said so.
     pub(crate) end: Option<EndMarker>,
-    /// Why its stream broke off.
-    pub(crate) broken: Option<String>,
+    /// Nobody listens to it any more, although it may go on.
+    pub(crate) broken: Option<Broken>,
+}
+
+/// A stream that broke off before its end.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Broken {
+    /// One sentence.
+    pub(crate) cause: String,
+    /// Since when.
+    pub(crate) at: Timestamp,
 }
 
 impl Default for JobStream {
@@ -152,6 +161,13 @@ impl Streams {
     /// Broken streams may be tried again.
     pub(crate) fn mend(&mut self) {
         self.jobs.values_mut().for_each(|stream| stream.broken = None);
+    }
+
+    /// One of them may be tried again.
+    pub(crate) fn mend_one(&mut self, job: &JobId) {
+        if let Some(stream) = self.jobs.get_mut(job) {
+            stream.broken = None;
+        }
     }
 
     /// A line of the feed.

@@ -400,7 +400,7 @@ fn a_kill_cuts_what_runs_when_the_answer_is_given() {
 fn a_model_is_filtered_spawned_and_deleted_where_it_is() {
     let mut stage = Stage::busy(SIZE);
     stage.type_keys("4");
-    stage.send(Message::Models(Ok((crate::tui::fixture::catalogue(), Vec::new()))));
+    stage.models();
     let all = lists::filtered(&stage.model, ListName::Models).unwrap();
     assert!(all.0 > 1 && all.0 == all.1, "{all:?}");
     stage.type_keys("/quant:q8");

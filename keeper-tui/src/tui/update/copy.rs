@@ -85,7 +85,7 @@ fn json(model: &Model, target: &Target) -> Value {
             serde_json::to_value(fleet.devices.get(&(hive.clone(), id.clone())))
         }
         Target::Model(hive, id) => {
-            serde_json::to_value(model.models.records.get(&(id.clone(), hive.clone())))
+            serde_json::to_value(fleet.models.get(&(hive.clone(), id.clone())))
         }
         Target::Job(id) => serde_json::to_value(fleet.jobs.get(id)),
         Target::Queen => serde_json::to_value(&fleet.queen),
@@ -117,9 +117,8 @@ fn row(model: &Model, target: &Target) -> String {
         Some(cells.collect::<Vec<_>>().join("\t"))
     }
     let fleet = &model.fleet;
-    let listed = model.models.listed(fleet);
     let line = match target {
-        Target::Model(hive, id) => cells(listed.get(&(id.clone(), hive.clone()))),
+        Target::Model(hive, id) => cells(model.models.listed().get(&(id.clone(), hive.clone()))),
         Target::Hive(id) => cells(fleet.hives.get(id)),
         Target::Worker(id) => cells(fleet.workers.get(id)),
         Target::Device(hive, id) => cells(fleet.devices.get(&(hive.clone(), id.clone()))),

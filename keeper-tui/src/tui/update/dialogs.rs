@@ -70,7 +70,10 @@ pub(super) fn start(
         (Verb::Logs, Target::Worker(id)) => {
             drill::deeper(model, View::Worker(id), now);
         }
-        (Verb::Attach, Target::Job(id)) => drill::deeper(model, View::Job(id), now),
+        (Verb::Attach, Target::Job(id)) => {
+            model.streams.mend_one(&id);
+            drill::deeper(model, View::Job(id), now);
+        }
         (Verb::Spawn, target) => model.ui.dialog = Some(Dialog::Form(spawn_form(model, &target))),
         (Verb::Download, Target::Hive(hive)) => {
             model.ui.dialog = Some(Dialog::Form(download_form(model, hive)));
@@ -151,7 +154,7 @@ pub(super) fn models(model: &Model) -> Vec<String> {
     let workers = model.fleet.workers.values().map(|it| it.model.to_string());
     let jobs =
         model.fleet.jobs.values().filter_map(|it| it.model.as_ref().map(ToString::to_string));
-    let on_disk = model.models.records.keys().map(|(id, _)| id.to_string());
+    let on_disk = model.models.listed().keys().map(|(id, _)| id.to_string());
     let mut names: Vec<String> = workers.chain(jobs).chain(on_disk).collect();
     names.sort();
     names.dedup();

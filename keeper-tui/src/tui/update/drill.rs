@@ -121,9 +121,8 @@ pub(super) fn open_log(model: &mut Model, now: Now) {
 
 /// The worker that runs a model on a machine.
 fn user_of(model: &Model, (id, hive): &(ModelRef, HiveId)) -> Option<WorkerId> {
-    let mut workers = model.fleet.workers.values();
-    let user = workers.find(|it| it.model == *id && it.hive_id == *hive && !it.state.is_ended());
-    user.map(|it| it.id.clone())
+    let record = model.fleet.models.get(&(hive.clone(), id.clone()))?;
+    record.used_by.iter().find(|it| model.fleet.workers.contains_key(*it)).cloned()
 }
 
 /// The job that says the marked line.

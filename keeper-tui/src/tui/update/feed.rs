@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use protocol::{
     HiveId,
-    fleet::{Change, FeedEvent, HiveState, QueenRecord},
-    job::JobRecord,
+    fleet::{Change, FeedEvent, QueenRecord},
 };
 
 use super::{super::message::FeedNews, drill, lists, note, session, toast};
@@ -25,13 +24,6 @@ use crate::{
 /// How long a queen who answers may stay silent before her silence means that
 /// nothing changed.
 const SYNC: Duration = Duration::from_secs(1);
-
-/// Whether a machine can be asked from now on, for its models among others.
-fn machine_appears(model: &Model, event: &FeedEvent) -> bool {
-    let FeedEvent::Hive(Change::Now(hive)) = event else { return false };
-    let known = model.fleet.hives.get(&hive.id);
-    hive.state == HiveState::Ready && known.is_none_or(|it| it.state != HiveState::Ready)
-}
 
 /// Takes one piece of news in.
 pub(super) fn news(model: &mut Model, news: FeedNews, now: Now) {
@@ -92,10 +84,8 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
         }
         _ => {
             worker_changes(model, event);
-            if machine_appears(model, event) {
-                model.models.outdated();
-            }
             model.fleet.apply(event);
+            model.models.heard(&model.fleet, event, now.monotonic);
             worker_changed(model, event, now);
             match event {
                 FeedEvent::Snapshot(snapshot) => {
@@ -105,7 +95,6 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
                     }
                     model.totals = Totals::of(model.fleet.workers.values());
                     set_clock(model, snapshot.queen.as_ref(), now);
-                    model.models.heard_all(&snapshot.jobs, now.monotonic);
                     became_live(model, now);
                     record_everything(model, now);
                 }
@@ -118,12 +107,6 @@ fn apply(model: &mut Model, event: &FeedEvent, now: Now) {
                     let value =
                         device.utilisation_percent.filter(|_| model.is_current(&device.hive_id));
                     model.histories.entry(key).or_default().record(now.monotonic, value);
-                }
-                FeedEvent::Job(Change::Now(job)) => {
-                    model.models.heard(job, now.monotonic);
-                    if job.state.is_ended() && changes_models(job) {
-                        model.models.outdated();
-                    }
                 }
                 _ => {}
             }
@@ -139,17 +122,13 @@ fn tables_of(event: &FeedEvent) -> &'static [ListName] {
         FeedEvent::Hive(_) => &[ListName::Hives],
         FeedEvent::Worker(_) => &[ListName::Workers],
         FeedEvent::Device(_) => &[ListName::Devices],
+        FeedEvent::Model(_) => &[ListName::Models],
         // A download is a job that makes a model.
         FeedEvent::Job(_) => &[ListName::Jobs, ListName::Models],
         FeedEvent::Queen(_) | FeedEvent::Narration(_) | FeedEvent::Token(_) | FeedEvent::Lagged => {
             &[]
         }
     }
-}
-
-/// Whether a job leaves other models on a disk than before.
-fn changes_models(job: &JobRecord) -> bool {
-    matches!(job.operation.as_str(), "model_download" | "model_delete")
 }
 
 /// Takes what is about to change out of the totals.
@@ -196,7 +175,6 @@ pub(super) fn became_live(model: &mut Model, now: Now) {
     }
     model.connection = Connection::Live;
     model.launch = None;
-    model.models.outdated();
     if model.worker_log.as_ref().is_some_and(|it| it.broken.is_some()) {
         model.worker_log = None;
     }

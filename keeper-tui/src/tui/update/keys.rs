@@ -146,6 +146,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::NewLine => model.infer.prompt.insert_newline(),
         Action::LeavePrompt => model.ui.focus = Pane::Text,
         Action::NextModel => infer::next_model(model),
+        Action::Attach => attach(model, now),
         Action::StartHere => machines::start_here(model, now),
         Action::AddMachine => machines::pick(model, now),
         Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),
@@ -215,6 +216,14 @@ pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     effects.push(Effect::StartQueen);
 }
 
+/// Listens again to the job on the screen.
+fn attach(model: &mut Model, now: Now) {
+    match model.detached_job().cloned() {
+        Some(job) => model.streams.mend_one(&job),
+        None => toast(model, "No job here has stopped being listened to", Tone::Quiet, now),
+    }
+}
+
 fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     match &mut model.connection {
         Connection::Unreached(wait) | Connection::Lost(_, wait) => {
@@ -223,7 +232,6 @@ fn retry(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         }
         Connection::Connecting | Connection::Syncing { .. } | Connection::Live => {
             // What no feed carries is asked for again.
-            model.models.outdated();
             model.queen.measure_at = Some(now.monotonic);
             toast(model, "The queen is connected", Tone::Quiet, now);
         }

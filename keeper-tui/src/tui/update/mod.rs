@@ -19,7 +19,7 @@ mod settings;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use protocol::{JobId, WorkerId, job::Level, logs::LogLine, model::ModelRecord};
+use protocol::{JobId, WorkerId, job::Level, logs::LogLine};
 
 pub(crate) use self::seen::is_seen;
 use super::{
@@ -33,7 +33,7 @@ use super::{
         connection::Connection,
         deeds::Alert,
         infer::{Target, Turn},
-        lists::ListName,
+        streams::Broken,
         worker_log::WorkerLog,
     },
     theme::Tone,
@@ -84,7 +84,6 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
             ),
             Err(cause) => toast(model, format!("Nothing was copied: {cause}"), Tone::Bad, now),
         },
-        Message::Models(result) => models_read(model, result, now),
         Message::Request(result) => machines::request_read(model, result, now),
         Message::Hosts(result) => machines::hosts_read(model, result, now),
         Message::Build(result) => match result {
@@ -121,11 +120,6 @@ fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
     machines::ask(model, effects);
     let live = model.connection.is_live();
     let view = &model.ui.view;
-    let shows_models = matches!(view, View::Models | View::Infer | View::Hive(..));
-    if live && shows_models && model.models.is_due(now.monotonic) {
-        model.models.asked();
-        effects.push(Effect::ReadModels);
-    }
     if live && *view == View::Queen && model.queen.measure_at.is_some_and(|at| at <= now.monotonic)
     {
         model.queen.measure_at = None;
@@ -153,19 +147,6 @@ fn ask(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
-}
-
-fn models_read(
-    model: &mut Model,
-    result: Result<(Vec<ModelRecord>, Vec<String>), String>,
-    now: Now,
-) {
-    if let Err(cause) = &result {
-        note(model, "models", cause, now);
-    }
-    model.models.read(result, now.monotonic);
-    lists::changed(model, &[ListName::Models]);
-    drill::settle(model, &[ListName::Models]);
 }
 
 fn worker_log(model: &mut Model, worker: &WorkerId, result: Result<Vec<LogLine>, String>) {
@@ -289,7 +270,8 @@ fn job_news(model: &mut Model, job: &JobId, news: Vec<JobNews>, now: Now) {
             }
             JobNews::End(end) => model.streams.job_mut(job).end = Some(end),
             JobNews::Broken(cause) => {
-                model.streams.job_mut(job).broken = Some(one_line(&cause).into_owned());
+                let cause = one_line(&cause).into_owned();
+                model.streams.job_mut(job).broken = Some(Broken { cause, at: now.wall });
             }
         }
     }

@@ -17,6 +17,9 @@ use crate::tui::{
 
 /// Rows that one notch of the wheel goes.
 const NOTCH: i64 = 3;
+/// Headings that are shorter than the name of what they show.
+const SHORT: [(&str, &str); 4] =
+    [("CTX", "context"), ("MEMORY", "vram"), ("UP", "started"), ("WHEN", "created")];
 
 /// The mouse is the dashboard's, or the terminal's again.
 pub(super) fn toggle(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
@@ -124,7 +127,9 @@ fn table_at(model: &Model, at: Position) -> Option<(ListName, Place)> {
 
 fn sort(model: &mut Model, name: ListName, title: &str, now: Now) {
     let columns = lists::columns(model, name);
-    match columns.iter().position(|(_, column, _)| column.eq_ignore_ascii_case(title)) {
+    let named = |name: &str| columns.iter().position(|it| it.1.eq_ignore_ascii_case(name));
+    let long = SHORT.iter().find(|(short, _)| *short == title).map(|it| it.1);
+    match named(title).or_else(|| long.and_then(named)) {
         Some(column) => lists::sort_by(model, name, column),
         None => {
             let key = model.keymap.label(Action::SortMenu);

@@ -190,7 +190,7 @@ fn objects(model: &Model) -> impl Iterator<Item = Target> {
     let hives = fleet.hives.keys().cloned().map(Target::Hive);
     let workers = fleet.workers.keys().cloned().map(Target::Worker);
     let jobs = fleet.jobs.keys().rev().cloned().map(Target::Job);
-    let models = model.models.records.keys().cloned();
+    let models = model.models.listed().keys().cloned();
     let models = models.map(|(id, hive)| Target::Model(hive, id));
     hives.chain(workers).chain(models).chain(jobs)
 }

@@ -49,8 +49,8 @@ pub(crate) fn is_seen(model: &Model, message: &Message) -> bool {
                 View::Workers => ui.workers.is_seen(&id),
                 View::Worker(open) => *open == id,
                 View::Devices => ui.devices.seen_any(|(on, _)| on == hive),
-                View::Jobs | View::Job(_) | View::Events | View::Queen => false,
-                View::Models | View::Infer => true,
+                View::Models | View::Jobs | View::Job(_) | View::Events | View::Queen => false,
+                View::Infer => true,
             }
         }
         FeedEvent::Device(change) => {
@@ -64,8 +64,24 @@ pub(crate) fn is_seen(model: &Model, message: &Message) -> bool {
                 View::Devices => ui.devices.is_seen(&key),
                 View::Device(hive, device) => (hive, device) == (&key.0, &key.1),
                 View::Workers | View::Worker(_) | View::Jobs | View::Job(_) => false,
-                View::Events | View::Queen => false,
-                View::Models | View::Infer => true,
+                View::Models | View::Events | View::Queen => false,
+                View::Infer => true,
+            })
+        }
+        FeedEvent::Model(change) => {
+            let key = match change {
+                Change::Now(it) => Some((it.id.clone(), it.hive_id.clone())),
+                Change::Gone(Gone { id, hive_id, .. }) => id.parse().ok().zip(hive_id.clone()),
+            };
+            key.is_none_or(|key| match &ui.view {
+                View::Fleet => ui.hives.is_seen(&key.1),
+                View::Hive(open, _) => *open == key.1,
+                // Beside the list is every machine that has the selected one.
+                View::Models => {
+                    ui.models.is_seen(&key) || ui.models.id().is_some_and(|it| it.0 == key.0)
+                }
+                View::Infer => true,
+                _ => false,
             })
         }
         _ => true,

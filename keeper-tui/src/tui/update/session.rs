@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{drill, lists};
+use super::lists;
 use crate::tui::state::{
     Model, Pane, View,
     filter::FILTER_MAX,
@@ -103,7 +103,6 @@ pub(super) fn arrive(model: &mut Model) {
         model.ui.view = model.ui.view.root();
         model.ui.focus = Pane::List;
         lists::narrow(model);
-        drill::settle(model, &ListName::ALL);
     }
 }
 

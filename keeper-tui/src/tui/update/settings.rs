@@ -70,3 +70,58 @@ fn tell(model: &mut Model, problems: Vec<String>, tone: Tone, now: Now) {
         model.deeds.alert(Alert { at, text, tone });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::{
+        fixture::Stage,
+        keymap::Keymap,
+        message::Message,
+        theme::{Palette, Theme},
+    };
+
+    fn reread(keys: &str, restart: &[&str]) -> Reread {
+        let file = std::path::Path::new("/c/config.toml");
+        let config = config::Config::parse(file, keys).unwrap();
+        let (keymap, problems) = Keymap::read(&config.keys);
+        Reread {
+            theme: Theme { palette: Palette::Mono, ascii: true },
+            keymap,
+            notices: problems.iter().map(ToString::to_string).collect(),
+            restart: restart.iter().map(|it| (*it).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_edited_counts_at_once_and_the_rest_is_told() {
+        let mut stage = Stage::busy((80, 24));
+        assert_eq!(stage.type_keys("E"), [Effect::EditConfig]);
+        let edited = reread("[keys.everywhere]\nhelp = \"H\"\n", &["the queen later"]);
+        stage.send(Message::ConfigEdited(Ok(edited)));
+        let toast = stage.model.ui.toast.clone().unwrap();
+        assert_eq!(toast.text, "The configuration counts from now on; the queen later");
+        assert!(stage.model.theme.ascii);
+        stage.type_keys("H");
+        assert!(stage.model.ui.help.is_some());
+    }
+
+    #[test]
+    fn a_mistake_is_shown_and_nothing_of_the_file_counts() {
+        let mut stage = Stage::busy((80, 24));
+        let problems = ["config.toml:3: unknown key", "config.toml:9: no theme"];
+        stage.send(Message::ConfigEdited(Err(problems.map(str::to_owned).to_vec())));
+        assert!(matches!(stage.model.ui.dialog, Some(Dialog::Alerts(0))));
+        let alerts: Vec<_> = stage.model.deeds.alerts.iter().rev().map(|it| &it.text).collect();
+        assert_eq!(alerts, problems.iter().collect::<Vec<_>>(), "the first on top");
+        assert!(!stage.model.theme.ascii);
+    }
+
+    #[test]
+    fn who_only_looks_edits_nothing() {
+        let mut stage = Stage::busy((80, 24));
+        stage.model.is_read_only = true;
+        assert_eq!(stage.type_keys("E"), []);
+        assert!(stage.model.ui.toast.unwrap().text.contains("READ-ONLY"));
+    }
+}

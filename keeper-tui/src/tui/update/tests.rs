@@ -136,6 +136,20 @@ fn a_stream_that_broke_is_followed_again_when_the_queen_is_back() {
 }
 
 #[test]
+fn a_job_that_is_not_listened_to_any_more_says_since_when_and_enter_listens_again() {
+    let mut stage = Stage::busy(SIZE);
+    stage.type_keys("5jl");
+    stage.stream("job-00007f3c", &["a", "b"]);
+    assert_eq!(stage.key(KeyCode::Enter), [], "it is being listened to");
+    let broken = vec![JobNews::Broken("the stream is garbled".to_owned())];
+    stage.send(Message::Job { job: id("job-00007f3c"), news: broken });
+    let stream = stage.model.streams.job(&id("job-00007f3c")).unwrap();
+    assert_eq!(stream.broken.as_ref().map(|it| it.at), Some(stage.now.wall));
+    let effects = stage.key(KeyCode::Enter);
+    assert_eq!(effects, [Effect::Follow { job: id("job-00007f3c"), after: 4 }]);
+}
+
+#[test]
 fn a_queen_is_started_only_by_its_own_key() {
     let mut stage = Stage::new(SIZE);
     stage.disconnect();
@@ -212,6 +226,9 @@ fn message() -> impl Strategy<Value = Message> {
                 FeedEvent::Worker(Change::from(worker("wk-99", it, WorkerState::Busy)))
             }),
             Just(FeedEvent::Worker(Change::Gone(Gone::new("wk-02")))),
+            prop::sample::select(catalogue())
+                .prop_map(|it| FeedEvent::Model(Change::Gone(Gone::on(&it.hive_id, &it.id)))),
+            prop::sample::select(catalogue()).prop_map(|it| FeedEvent::Model(Change::from(it))),
             prop::sample::select(jobs.to_vec())
                 .prop_map(|it| FeedEvent::Job(Change::Gone(Gone::new(it)))),
             prop::sample::select(jobs.to_vec()).prop_map(|it| FeedEvent::Job(Change::from(job(
@@ -259,10 +276,6 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
         1 => prop::sample::select(jobs.to_vec())
             .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
-        1 => any::<bool>().prop_map(|is_known| {
-            let result = is_known.then(|| (catalogue(), Vec::new()));
-            Message::Models(result.ok_or_else(|| "no".to_owned()))
-        }),
         1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
         1 => "[a-z]{1,6}".prop_map(|alias| {
             let install = super::machines::install(id(&alias), None);
@@ -284,7 +297,7 @@ fn assert_sound(model: &Model) {
     assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
     assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
     assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
-    let models = model.models.rows(fleet);
+    let models = model.models.listed();
     assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
     assert!(ui.view.panes().contains(&ui.focus));
     assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));

@@ -2,8 +2,8 @@
 
 use crossterm::event::KeyCode;
 use protocol::{
-    fleet::{Change, FeedEvent, HiveState},
-    job::{JobEvent, JobState},
+    fleet::{Change, FeedEvent, Gone},
+    job::JobEvent,
     logs::{LogLine, LogSource},
     operation::{Operation, QueenOperation},
 };
@@ -11,8 +11,8 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::tui::{
-    fixture::{Stage, hive, id, job},
-    state::{HiveTab, models, reading::Reading, window::Place},
+    fixture::{Stage, id},
+    state::{HiveTab, reading::Reading, window::Place},
     view::view,
 };
 
@@ -118,26 +118,19 @@ fn what_is_read_is_what_the_pager_gets() {
 }
 
 #[test]
-fn models_are_asked_for_when_somebody_looks_and_again_when_they_have_changed() {
+fn models_are_known_without_being_asked_for_and_the_selection_follows_them() {
     let mut stage = Stage::busy(SIZE);
-    assert_eq!(stage.type_keys("4"), [Effect::ReadModels]);
+    assert_eq!(stage.type_keys("4"), [], "nothing is asked for");
     stage.models();
-    assert_eq!(stage.type_keys("14"), [], "nothing has changed");
-    let done = job("job-0000a9f0", "model_download", JobState::Done, 1);
-    assert_eq!(stage.feed(FeedEvent::Job(Change::from(done))), [Effect::ReadModels]);
-    let effects = stage.send(Message::Models(Err("the queen is busy".to_owned())));
-    assert_eq!(effects, [], "not at once");
-    stage.pass(Duration::from_secs(1));
-    assert!(matches!(stage.model.models.reading, models::Reading::Failed { .. }));
-    let effects = stage.send(Message::Tick);
-    assert_eq!(effects, []);
-    stage.now.monotonic += Duration::from_secs(2);
-    assert_eq!(stage.send(Message::Tick), [Effect::ReadModels]);
-    stage.models();
-    let back = hive("attic", HiveState::Ready, 0, None);
-    assert_eq!(stage.feed(FeedEvent::Hive(Change::from(back.clone()))), [Effect::ReadModels]);
-    stage.models();
-    assert_eq!(stage.feed(FeedEvent::Hive(Change::from(back))), [], "it was there");
+    let rows = |stage: &Stage| stage.model.models.listed().len();
+    assert_eq!(rows(&stage), 5);
+    stage.type_keys("j k");
+    let (model, hive) = stage.model.ui.models.id().cloned().unwrap();
+    assert!(!stage.model.ui.models.marks.is_empty());
+    stage.feed(FeedEvent::Model(Change::Gone(Gone::on(&hive, &model))));
+    assert_eq!(rows(&stage), 4);
+    assert!(stage.model.ui.models.id().is_some_and(|id| *id != (model, hive)));
+    assert!(stage.model.ui.models.marks.is_empty(), "the mark went with its model");
 }
 
 #[test]

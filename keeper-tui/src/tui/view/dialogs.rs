@@ -1,6 +1,6 @@
 //! What is in front of the view: menus, questions, forms, histories.
 
-use protocol::{HiveId, Timestamp};
+use protocol::HiveId;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -11,7 +11,7 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    machines, palette,
+    history, machines, palette,
     widgets::{Panel, UNKNOWN, bytes, cut_line, safe, short_model, word},
 };
 use crate::tui::{
@@ -36,8 +36,8 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         // It stands in the status line.
         Dialog::Filter(..) => {}
         Dialog::Palette(it) => palette::draw(ctx, area, buffer, it),
-        Dialog::Alerts(first) => alerts(ctx, area, buffer, *first),
-        Dialog::Commands(first) => commands(ctx, area, buffer, *first),
+        Dialog::Alerts(first) => history::alerts(ctx, area, buffer, *first),
+        Dialog::Commands(first) => history::commands(ctx, area, buffer, *first),
         dialog => {
             let (title, note, lines) = content(ctx.model, dialog);
             popup(area, buffer, &title, &note, &lines);
@@ -433,57 +433,6 @@ pub(super) fn typed<'a>(line: &dialog::Line, rest: &str) -> Vec<Span<'a>> {
     ]
 }
 
-fn alerts(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, first: usize) {
-    let alerts = &ctx.model.deeds.alerts;
-    let rows = alerts.iter().rev().map(|it| {
-        let sign = match it.tone {
-            Tone::Good => "✓",
-            Tone::Bad => "✗",
-            _ => "▲",
-        };
-        (it.at, vec![word(format!("{sign} "), it.tone), safe(&it.text, it.tone)])
-    });
-    history(ctx, area, buffer, "Alerts, the newest first", "Nothing has gone wrong.", rows, first);
-}
-
-fn commands(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, first: usize) {
-    let rows = ctx.model.deeds.commands.iter().rev();
-    let rows = rows.map(|(at, line)| (*at, vec![safe(line, Tone::Plain)]));
-    let none = "Nothing was done from here yet.";
-    history(ctx, area, buffer, "Commands of what was done, the newest first", none, rows, first);
-}
-
-fn history<'a>(
-    ctx: &Ctx<'_>,
-    area: Rect,
-    buffer: &mut Buffer,
-    title: &'static str,
-    none: &'static str,
-    rows: impl ExactSizeIterator<Item = (Timestamp, Vec<Span<'a>>)>,
-    first: usize,
-) {
-    let width = area.width.min(120);
-    let area = Rect { x: area.x + (area.width - width) / 2, width, ..area };
-    Clear.render(area, buffer);
-    let total = rows.len();
-    let inner = Panel::new(title).focused(true).bottom_right(total.to_string()).draw(area, buffer);
-    let mut lines: Vec<Line<'_>> = rows
-        .skip(first)
-        .take(usize::from(inner.height))
-        .map(|(at, mut spans)| {
-            spans.insert(0, word(format!("{} ", ctx.when(at)), Tone::Quiet));
-            Line::from(spans)
-        })
-        .flat_map(|line| broken(&line, inner.width.saturating_sub(2)))
-        .collect();
-    if total == 0 {
-        lines.push(Line::from(word(none, Tone::Quiet)));
-    }
-    for (line, y) in lines.iter().zip(inner.y..inner.bottom()) {
-        cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
-    }
-}
-
 /// A box in front of everything.
 fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line<'_>]) {
     let width = area.width.saturating_sub(4).min(96);
@@ -503,7 +452,7 @@ fn popup(area: Rect, buffer: &mut Buffer, title: &str, note: &str, lines: &[Line
 }
 
 /// The rows of a line that may be too long for one; what goes on is set in.
-fn broken<'a>(line: &Line<'a>, width: u16) -> Vec<Line<'a>> {
+pub(super) fn broken<'a>(line: &Line<'a>, width: u16) -> Vec<Line<'a>> {
     if line.width() <= usize::from(width) {
         return vec![line.clone()];
     }

@@ -109,8 +109,7 @@ pub(super) fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
 /// Draws the view.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     if ctx.model.is_first_run() {
-        let (area, bottom) = split_bottom(area, attention_height(ctx));
-        attention_or_help(ctx, bottom, buffer);
+        let area = attention_or_help(ctx, area, buffer);
         welcome::draw(ctx, area, buffer);
     } else if sizes::is_large(ctx.model.size) {
         large(ctx, area, buffer);
@@ -122,8 +121,7 @@ pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn small(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let (rest, bottom) = split_bottom(area, attention_height(ctx));
-    attention_or_help(ctx, bottom, buffer);
+    let rest = attention_or_help(ctx, area, buffer);
     let hives_height = rows(ctx.model.fleet.hives.len()).clamp(4, (rest.height / 2).max(4));
     let (hives_area, rest) = split_top(rest, hives_height);
     hives(ctx, hives_area, buffer);
@@ -144,8 +142,7 @@ fn rows(count: usize) -> u16 {
 }
 
 fn wide(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let (rest, bottom) = split_bottom(area, attention_height(ctx));
-    attention_or_help(ctx, bottom, buffer);
+    let rest = attention_or_help(ctx, area, buffer);
     let (top, below) = split_top(rest, rest.height * 11 / 20);
     let (left, right) = split_left(top, top.width * 3 / 5);
     hives(ctx, left, buffer);
@@ -154,8 +151,7 @@ fn wide(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn large(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    let (rest, bottom) = split_bottom(area, attention_height(ctx));
-    attention_or_help(ctx, bottom, buffer);
+    let rest = attention_or_help(ctx, area, buffer);
     let (rest, jobs_area) = split_bottom(rest, sizes::JOBS_ROWS);
     jobs::panel(ctx, jobs_area, buffer);
     let (top, below) = split_top(rest, sizes::upper(rest.height));
@@ -332,25 +328,20 @@ fn troubles<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
     lines
 }
 
-fn attention_height(ctx: &Ctx<'_>) -> u16 {
+/// Draws what needs attention at the lower end, if anything does. The answer
+/// is the room that is left.
+fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) -> Rect {
     if !ctx.model.connection.is_live() {
-        return offline::WHAT_YOU_CAN_DO;
-    }
-    match troubles(ctx).len() {
-        0 => 0,
-        n => u16::try_from(n).unwrap_or(u16::MAX).min(3) + 2,
-    }
-}
-
-fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
-    if !ctx.model.connection.is_live() {
-        offline::what_you_can_do(ctx, area, buffer);
-        return;
+        let (rest, bottom) = split_bottom(area, offline::WHAT_YOU_CAN_DO);
+        offline::what_you_can_do(ctx, bottom, buffer);
+        return rest;
     }
     let troubles = troubles(ctx);
     if troubles.is_empty() {
-        return;
+        return area;
     }
+    let height = u16::try_from(troubles.len()).unwrap_or(u16::MAX).min(3) + 2;
+    let (rest, area) = split_bottom(area, height);
     let title = format!("Needs attention  {}", troubles.len());
     let mut panel = Panel::new(Line::from(word(title, Tone::Strong)));
     if let Some(hidden) = troubles.len().checked_sub(3).filter(|hidden| *hidden > 0) {
@@ -360,6 +351,7 @@ fn attention_or_help(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     for (line, y) in troubles.iter().zip(inner.y..inner.bottom()) {
         cut_line(buffer, inner.x + 1, y, line, inner.width.saturating_sub(2));
     }
+    rest
 }
 
 /// The view without frames.

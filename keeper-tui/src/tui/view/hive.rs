@@ -128,11 +128,13 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     let its_own = model.fleet.workers.values().filter(|it| it.hive_id == hive.id);
     let mut its_own = its_own.take(usize::from(model.size.1)).peekable();
     if its_own.peek().is_some() {
-        lines.extend(workers::brief(its_own, width));
+        lines.extend(workers::brief(model, its_own, width));
     } else {
         lines.push(Line::from(word("No workers", Tone::Quiet)));
     }
+    // Where there is no room for both, what moves is shown.
     lines.extend(models::downloads(ctx, &hive.id));
+    lines.push(models::on_disk(ctx, hive));
     lines
 }
 

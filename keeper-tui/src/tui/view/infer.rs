@@ -157,7 +157,7 @@ fn answer(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, target: &Target, readi
                 Some(stream) if stream.pace.count > 0 => {
                     figures = Some(jobs::figures_of(stream, Some(*at)));
                 }
-                _ if model.is_ended(job) => notes.extend(jobs::last_word(model, job)),
+                _ if model.is_ended(job) => notes.extend(jobs::last_word(ctx, job)),
                 _ => {
                     notes.push(waiting(ctx, job));
                     figures = Some(format!("waiting {}", ctx.age(*at)));
@@ -206,7 +206,7 @@ pub(super) fn plain<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
             let mut standing = jobs::standing(model, job);
             standing.push(Span::raw(format!("  {}", name(target))));
             lines.push(Line::from(standing));
-            lines.extend(jobs::last_word(model, job));
+            lines.extend(jobs::last_word(ctx, job));
         } else if let Turn::Refused { cause } = &target.turn {
             lines.push(Line::from(safe(cause, Tone::Bad)));
         }

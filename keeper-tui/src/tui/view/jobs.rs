@@ -2,6 +2,7 @@
 
 use protocol::{
     JobId,
+    inference::FinishReason,
     job::{EndMarker, JobRecord, JobState},
 };
 use ratatui::{
@@ -17,6 +18,7 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
+    actions::{Target, Verb, available},
     state::{
         Model, Pane, View, lists::ListName, reading::Reading, selection::Selection,
         streams::JobStream,
@@ -158,6 +160,9 @@ pub(super) fn standing<'a>(model: &Model, job: &JobId) -> Vec<Span<'a>> {
         EndMarker::Cancelled => JobState::Cancelled,
     });
     let state = ended.or_else(|| model.fleet.jobs.get(job).map(|it| it.state));
+    if ended.is_none() && stream.is_some_and(|it| it.broken.is_some()) {
+        return vec![word("▲ NOT LISTENING", Tone::Warn)];
+    }
     let streams = stream.is_some_and(|it| it.pace.count > 0);
     let (sign, text, tone) = match state {
         None if !streams => ("◌", "WAITING".to_owned(), Tone::Working),
@@ -192,6 +197,11 @@ pub(super) fn figures_of(stream: &JobStream, asked_at: Option<protocol::Timestam
     }
     let count = stats.map_or(stream.pace.count, |it| u64::from(it.generated_tokens));
     parts.push(format!("{count} tok"));
+    parts.extend(stats.map(|it| match it.finish_reason {
+        FinishReason::Stop => "ended by stop".to_owned(),
+        FinishReason::Length => "ended by length".to_owned(),
+        FinishReason::ContextFull => "ended by context full".to_owned(),
+    }));
     parts.join("  ")
 }
 
@@ -214,7 +224,7 @@ pub(super) fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &Jo
     } else {
         Panel::new("narration")
     };
-    let area = match last_word(model, job) {
+    let area = match last_word(ctx, job) {
         Some(line) if area.height > 4 => {
             let (above, below) = split_bottom(area, 1);
             cut_line(buffer, below.x + 2, below.y, &line, below.width.saturating_sub(3));
@@ -222,17 +232,33 @@ pub(super) fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, job: &Jo
         }
         _ => area,
     };
-    lines::framed(ctx, area, buffer, Reading::Job, panel.focused(focused), None);
+    let keys = what_next(model, job);
+    lines::framed(ctx, area, buffer, Reading::Job, panel.focused(focused), keys);
+}
+
+/// The keys that help with a job that failed.
+fn what_next(model: &Model, job: &JobId) -> Option<String> {
+    let has_failed = model.fleet.jobs.get(job).is_some_and(|it| it.state == JobState::Failed)
+        || model.streams.job(job).is_some_and(|it| matches!(it.end, Some(EndMarker::Error(_))));
+    let target = Target::Job(job.clone());
+    let again = available(model, Verb::Retry, &target).is_ok();
+    has_failed
+        .then(|| if again { "r tries again  a more" } else { "a what can be done" }.to_owned())
 }
 
 /// How it ended, or why nothing more is heard of it.
-pub(super) fn last_word<'a>(model: &Model, job: &JobId) -> Option<Line<'a>> {
+pub(super) fn last_word<'a>(ctx: &Ctx<'_>, job: &JobId) -> Option<Line<'a>> {
+    let model = ctx.model;
     let stream = model.streams.job(job);
     if let Some(EndMarker::Error(cause)) = stream.and_then(|it| it.end.as_ref()) {
         return Some(Line::from(safe(&format!("✗ {cause}"), Tone::Bad)));
     }
-    if let Some(cause) = stream.and_then(|it| it.broken.as_deref()) {
-        let text = format!("▲ Stopped listening: {cause}. The job may still run.");
+    if let Some(broken) = stream.and_then(|it| it.broken.as_ref()) {
+        let at = ctx.clock(broken.at);
+        let text = format!(
+            "▲ Stopped listening at {at}; the job may still run (Enter listens again): {}",
+            broken.cause
+        );
         return Some(Line::from(safe(&text, Tone::Warn)));
     }
     let error = model.fleet.jobs.get(job)?.error.as_ref()?;
@@ -275,6 +301,6 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
 /// One job without frames; what it says or generates goes below.
 pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, job: &JobId) -> Vec<Line<'a>> {
     let mut lines = vec![title(ctx, job), Line::from(standing(ctx.model, job))];
-    lines.extend(last_word(ctx.model, job));
+    lines.extend(last_word(ctx, job));
     lines
 }

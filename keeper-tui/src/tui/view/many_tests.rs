@@ -3,13 +3,14 @@
 use protocol::{
     fleet::{Change, FeedEvent, Gone, HiveState, Snapshot, WorkerState},
     job::JobState,
+    model::ModelState,
 };
 use ratatui::Frame;
 
-use super::{tests::text, *};
+use super::{gallery::shown, *};
 use crate::tui::{
     effect::Effect,
-    fixture::{Stage, gpu, hive, id, job, queen, worker},
+    fixture::{Stage, gpu, hive, id, job, model, queen, worker},
     message::{FeedNews, JobNews, Message},
     screen::Screen,
     update::is_seen,
@@ -33,6 +34,7 @@ fn fleet() -> Snapshot {
             })
             .collect(),
         jobs: Vec::new(),
+        models: names().map(|it| model("org/repo:Q4_K_M", &it, ModelState::Ready)).collect(),
     }
 }
 
@@ -50,7 +52,7 @@ fn beat(number: usize) -> FeedEvent {
 
 /// Whether this is shown at once on the screen as it is.
 fn seen(stage: &Stage, event: FeedEvent) -> bool {
-    drop(text(stage));
+    drop(shown(stage));
     is_seen(&stage.model, &Message::Feed(FeedNews::Event(Box::new(event))))
 }
 
@@ -75,8 +77,18 @@ fn only_what_is_on_the_screen_is_drawn_at_once() {
         assert!(seen(&stage, gone("wk-01")));
         assert!(!seen(&stage, gone("wk-99")));
 
+        let failed = |name: &str, hive: &str| {
+            FeedEvent::Model(Change::from(model(name, hive, ModelState::Failed)))
+        };
+        stage.type_keys("4");
+        assert!(seen(&stage, failed("org/repo:Q4_K_M", "hive-00")));
+        assert!(seen(&stage, failed("org/repo:Q4_K_M", "hive-99")), "it has the selected one");
+        assert!(!seen(&stage, failed("org/other", "hive-99")));
+        assert!(!seen(&stage, beat(0)), "no worker stands there");
+
         stage.type_keys("8");
         assert!(!seen(&stage, beat(0)), "no worker stands there");
+        assert!(!seen(&stage, failed("org/repo:Q4_K_M", "hive-00")));
         assert!(seen(&stage, FeedEvent::Queen(Box::new(queen()))));
     }
 }
@@ -97,7 +109,7 @@ fn what_is_not_on_the_screen_is_still_known_and_has_no_bytes() {
     stage.feed(FeedEvent::Worker(Change::from(same)));
     assert_eq!(bytes(&stage), 0);
     stage.type_keys("2");
-    assert!(text(&stage).contains("1/4"), "{}", text(&stage));
+    assert!(shown(&stage).contains("1/4"), "{}", shown(&stage));
     bytes(&stage);
     for _ in 0..40 {
         stage.type_keys("j");
@@ -123,12 +135,12 @@ fn as_many_answers_are_followed_as_there_is_room_for() {
         following.iter().map(|it| it.as_str()).collect::<Vec<_>>(),
         ["job-00000016", "job-00000017", "job-00000018", "job-00000019"]
     );
-    assert!(text(&stage).contains("+ 16 more streams not shown"), "{}", text(&stage));
+    assert!(shown(&stage).contains("+ 16 more streams not shown"), "{}", shown(&stage));
     assert!(effects.contains(&Effect::Unfollow(id("job-00000015"))), "it has left the screen");
 
     let (stage, following, _) = answers(HIGH);
     assert_eq!(following.len(), 16, "there is room for more, and that is the limit");
-    assert!(text(&stage).contains("+ 4 more streams not shown"));
+    assert!(shown(&stage).contains("+ 4 more streams not shown"));
 
     let (mut stage, following, _) = answers(SMALL);
     assert!(following.is_empty());
@@ -148,6 +160,6 @@ fn an_answer_in_a_narrow_place_is_never_blank() {
         let token = protocol::job::JobEvent::token(format!("\nnewest {number}"), number);
         let event = JobNews::Event { number: u64::from(number), event: Box::new(token) };
         stage.send(Message::Job { job: id("job-00000003"), news: vec![event] });
-        assert!(text(&stage).contains(&format!("newest {number}")), "{}", text(&stage));
+        assert!(shown(&stage).contains(&format!("newest {number}")), "{}", shown(&stage));
     }
 }

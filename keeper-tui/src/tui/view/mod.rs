@@ -15,6 +15,7 @@ mod devices;
 mod dialogs;
 mod fleet;
 mod help;
+mod history;
 mod hive;
 mod infer;
 mod jobs;
@@ -379,7 +380,8 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         }
     }
     lines.extend(lines::asked(model));
-    let (body, footer) = split_bottom(area, 1);
+    // A single row says how it is rather than which keys there are.
+    let (body, footer) = split_bottom(area, u16::from(area.height > 1));
     for (line, y) in lines.iter().zip(body.y..body.bottom()) {
         cut_line(buffer, body.x, y, line, body.width);
     }
@@ -397,9 +399,7 @@ fn tiny(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     {
         lines::draw(ctx, rest, buffer, reading, log);
     }
-    if body.height > 0 {
-        draw_footer(ctx, footer, buffer);
-    }
+    draw_footer(ctx, footer, buffer);
     if model.ui.help.is_some() {
         help::draw(ctx, body, buffer, model.ui.help.unwrap_or(0));
     }
@@ -431,9 +431,7 @@ pub(crate) fn help_text(keymap: &keymap::Keymap) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod dialog_tests;
-#[cfg(test)]
-mod machine_tests;
+mod gallery;
 #[cfg(test)]
 mod many_tests;
 #[cfg(test)]

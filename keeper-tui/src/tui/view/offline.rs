@@ -10,6 +10,7 @@ use ratatui::{
 use super::{
     context::Ctx,
     cut_line,
+    dialogs::broken,
     widgets::{Panel, count, safe, word},
 };
 use crate::tui::{
@@ -17,6 +18,9 @@ use crate::tui::{
     state::{Model, connection::Connection, connection::Wait},
     theme::Tone,
 };
+
+/// The columns of the frame around what is said, and beside it.
+const FRAME: u16 = 6;
 
 /// One line above the body, while what is shown is not what is.
 pub(super) fn banner<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
@@ -102,10 +106,10 @@ fn offer<'a>(ctx: &Ctx<'_>, wait: &Wait) -> Vec<Line<'a>> {
             word(ctx.model.keymap.label(Action::StartQueen), Tone::Accent),
         ]),
         Line::default(),
-        Line::from(vec![Span::raw("Reason: "), safe(&wait.cause, Tone::Plain)]),
-        Line::from(next_attempt(ctx, wait)),
-        Line::default(),
     ];
+    let reason = Line::from(vec![Span::raw("Reason: "), safe(&wait.cause, Tone::Plain)]);
+    lines.extend(broken(&reason, ctx.model.size.0.saturating_sub(FRAME)));
+    lines.extend([Line::from(next_attempt(ctx, wait)), Line::default()]);
     lines.extend(commands());
     lines.push(Line::default());
     lines.push(two(ctx.model, Action::EditConfig, "edit the queen's address"));

@@ -20,7 +20,7 @@ use super::{
     with_detail,
 };
 use crate::tui::{
-    state::{Pane, lists::ListName, reading::Reading},
+    state::{Model, Pane, lists::ListName, reading::Reading},
     theme::Tone,
     update::lists::title,
 };
@@ -30,7 +30,7 @@ const COLUMNS: [Column; 12] = [
     growing("MODEL", 12, 2),
     words("HIVE", 10, 5),
     words("DEVICE", 6, 8),
-    words("STATE", 9, 1),
+    words("STATE", 11, 1),
     figures("SLOTS", 7, 3),
     figures("TOK/S", 6, 4),
     figures("TTFT", 6, 6),
@@ -44,7 +44,7 @@ const COLUMNS: [Column; 12] = [
 const BRIEF: [Column; 6] = [
     words("WORKER", 13, 0),
     growing("MODEL", 9, 2),
-    words("SLOTS", 8, 1),
+    words("SLOTS", 11, 1),
     figures("TOK/S", 6, 3),
     figures("TTFT", 6, 4),
     figures("KV", 4, 5),
@@ -80,7 +80,7 @@ fn state(worker: &WorkerRecord) -> String {
     let loaded = worker.progress.as_ref().and_then(protocol::job::Progress::fraction);
     match (worker.state, loaded) {
         (WorkerState::Loading, Some(loaded)) => format!("load {:.0}%", loaded * 100.0),
-        (state, _) => state.as_str().to_owned(),
+        (state, _) => state.as_str().replace('_', " "),
     }
 }
 
@@ -88,6 +88,14 @@ fn up(ctx: &Ctx<'_>, worker: &WorkerRecord) -> String {
     match worker.started_at {
         Some(at) if !worker.state.is_ended() => ctx.age(at),
         _ => UNKNOWN.to_owned(),
+    }
+}
+
+/// The sign of a worker; nothing is green that may not be so any more.
+fn sign(model: &Model, worker: &WorkerRecord) -> (&'static str, Tone) {
+    match worker_sign(worker.state) {
+        (_, Tone::Good) if !model.is_current(&worker.hive_id) => ("◌", Tone::Quiet),
+        sign => sign,
     }
 }
 
@@ -148,7 +156,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         rows,
         |worker| !model.is_current(&worker.hive_id) || worker.state.is_ended(),
         |worker, column| {
-            let (sign, tone) = worker_sign(worker.state);
+            let (sign, tone) = sign(model, worker);
             match column {
                 0 => {
                     Line::from(vec![word(format!("{sign} "), tone), Span::raw(worker.id.as_str())])
@@ -184,7 +192,7 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, worker: &WorkerRecord)
 
 /// Everything that is known about a worker.
 fn about<'a>(ctx: &Ctx<'_>, worker: &WorkerRecord) -> Vec<Line<'a>> {
-    let (sign, tone) = worker_sign(worker.state);
+    let (sign, tone) = sign(ctx.model, worker);
     let label = |text: &'static str| word(text, Tone::Quiet);
     let number = |n: Option<u32>| n.map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string());
     let mut lines = vec![
@@ -269,11 +277,12 @@ fn kv_cache(worker: &WorkerRecord) -> String {
 
 /// The workers of a machine in its detail.
 pub(super) fn brief<'a>(
+    model: &Model,
     workers: impl Iterator<Item = &'a WorkerRecord>,
     width: u16,
 ) -> Vec<Line<'static>> {
     lines_of(&BRIEF, width, workers, |worker, column| {
-        let (sign, tone) = worker_sign(worker.state);
+        let (sign, tone) = sign(model, worker);
         match column {
             0 => Line::from(word(format!("{sign} {}", worker.id), tone)),
             1 => Line::from(safe(short_model(&worker.model), Tone::Plain)),
@@ -291,7 +300,7 @@ pub(super) fn brief<'a>(
 pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     let rows = ctx.model.ui.workers.shown(&ctx.model.fleet.workers);
     let rows = rows.map(|(id, worker)| {
-        let (sign, tone) = worker_sign(worker.state);
+        let (sign, tone) = sign(ctx.model, worker);
         let line = Line::from(vec![
             word(format!("{sign} {id} {} ", state(worker)), tone),
             safe(worker.model.as_str(), Tone::Plain),

@@ -1,7 +1,4 @@
-use protocol::{
-    ModelRef,
-    fleet::{HealthStatus, LinkState},
-};
+use protocol::fleet::{DiskRecord, Fleet, HealthStatus, LinkState};
 
 use super::*;
 
@@ -36,6 +33,14 @@ fn worker(id: &str, state: WorkerState, incarnation: u64) -> WorkerRecord {
     }
 }
 
+fn model(id: &str, state: &str) -> ModelRecord {
+    serde_json::from_value(serde_json::json!({
+        "id": id, "hive_id": "what-it-calls-itself", "source": "hub", "files": [], "bytes": 4,
+        "state": state, "used_by": [],
+    }))
+    .unwrap()
+}
+
 fn heartbeat(id: &str, incarnation: u64, number: u64, busy: u32) -> Heartbeat {
     Heartbeat {
         worker_id: id.parse().unwrap(),
@@ -53,6 +58,8 @@ fn heartbeat(id: &str, incarnation: u64, number: u64, busy: u32) -> Heartbeat {
 struct Story {
     registry: Registry,
     now: Instant,
+    /// What whoever reads the feed knows.
+    fleet: Fleet,
 }
 
 impl Story {
@@ -60,12 +67,25 @@ impl Story {
     fn new() -> Self {
         let mut registry = Registry::default();
         registry.hive_at(&HiveId::localhost(), "http://127.0.0.1:9000");
-        Self { registry, now: Instant::now() }
+        Self { registry, now: Instant::now(), fleet: Fleet::default() }
     }
 
     fn says(&mut self, event: impl Into<FeedEvent>) -> Vec<FeedEvent> {
         let hive = HiveId::localhost();
-        self.registry.hive_says(&hive, &event.into(), self.now, Timestamp::UNIX_EPOCH)
+        let changes =
+            self.registry.hive_says(&hive, &event.into(), self.now, Timestamp::UNIX_EPOCH);
+        changes.iter().for_each(|change| self.fleet.apply(change));
+        changes
+    }
+
+    fn says_models(&mut self, models: Vec<ModelRecord>) {
+        self.says(FeedEvent::Snapshot(Box::new(Snapshot { models, ..Snapshot::default() })));
+    }
+
+    /// The models that are known, and how they are.
+    fn models(&self) -> Vec<String> {
+        let models = self.fleet.models.iter();
+        models.map(|((hive, id), it)| format!("{hive} {id} {}", it.state.as_str())).collect()
     }
 
     fn says_workers(&mut self, workers: Vec<WorkerRecord>) -> Vec<FeedEvent> {
@@ -249,6 +269,44 @@ fn a_hive_that_was_stopped_takes_its_workers_and_devices_off_the_list() {
     story.registry.hive_stopped(&HiveId::localhost());
     assert_eq!(story.hive().state, HiveState::Offline);
     assert!(story.registry.worker(&"wk-1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn the_models_of_a_hive_are_known_as_it_tells_of_them() {
+    let mut story = Story::new();
+    story.says_models(vec![model("demo", "ready"), model("o/r", "partial")]);
+    assert_eq!(story.models(), ["localhost demo ready", "localhost o/r partial"]);
+    story.says(FeedEvent::Model(model("o/r", "downloading").into()));
+    story.says(FeedEvent::Model(model("o/x", "ready").into()));
+    assert_eq!(
+        story.models(),
+        ["localhost demo ready", "localhost o/r downloading", "localhost o/x ready"]
+    );
+    story.says(FeedEvent::Model(Change::Gone(Gone::new("demo"))));
+    // Its next life tells of everything it has, and has not told of `o/x`.
+    story.says_models(vec![model("o/r", "ready")]);
+    assert_eq!(story.models(), ["localhost o/r ready"]);
+}
+
+#[test]
+fn the_models_of_a_lost_hive_stay_and_those_of_a_stopped_one_do_not() {
+    let mut story = Story::new();
+    let id = HiveId::localhost();
+    story.says_models(vec![model("demo", "ready")]);
+    let disk = Some(DiskRecord { free_bytes: 1, total_bytes: 2 });
+    let own = HiveRecord { disk, ..story.hive().clone() };
+    story.says(FeedEvent::Hive(own.into()));
+    let mut changes = story.after(60);
+    changes.extend(story.registry.hive_unreachable(&id, "connection refused"));
+    changes.iter().for_each(|change| story.fleet.apply(change));
+    assert_eq!(story.hive().state, HiveState::Lost);
+    assert_eq!(story.models(), ["localhost demo ready"], "as they were when it was heard last");
+    assert_eq!(story.hive().disk, disk);
+
+    let changes = story.registry.hive_stopped(&id);
+    changes.iter().for_each(|change| story.fleet.apply(change));
+    assert!(story.models().is_empty());
+    assert_eq!(story.hive().disk, None);
 }
 
 #[test]

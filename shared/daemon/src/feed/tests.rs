@@ -21,6 +21,7 @@ fn hive(id: &str, state: HiveState) -> FeedEvent {
         last_seen_at: None,
         reason: None,
         link: None,
+        disk: None,
     };
     FeedEvent::Hive(record.into())
 }
@@ -90,6 +91,33 @@ async fn a_record_that_says_nothing_new_is_not_sent() {
     feed.publish(hive("a", HiveState::Ready));
     feed.publish(hive("a", HiveState::Late));
     assert!(client.next().await.2.contains("late"));
+}
+
+#[tokio::test]
+async fn a_model_is_told_by_its_hive_and_its_name_and_once() {
+    let feed = Feed::new();
+    let model = |hive: &str, state: &str| -> FeedEvent {
+        let record: protocol::model::ModelRecord = serde_json::from_value(serde_json::json!({
+            "id": "demo", "hive_id": hive, "source": "demo", "files": [], "bytes": 1,
+            "state": state, "used_by": [],
+        }))
+        .unwrap();
+        FeedEvent::Model(record.into())
+    };
+    feed.publish(model("a", "ready"));
+    feed.publish(model("b", "ready"));
+    let mut client = Client::ask(&feed, "", None).await;
+    let (_, _, snapshot) = client.next().await;
+    let snapshot: Snapshot = serde_json::from_str(&snapshot).unwrap();
+    assert_eq!(snapshot.models.len(), 2);
+    feed.publish(model("b", "ready"));
+    feed.publish(model("b", "failed"));
+    let (event, _, data) = client.next().await;
+    assert!(event == "model" && data.contains("failed"), "{event} {data}");
+    let gone = protocol::fleet::Gone::on(&"b".parse().unwrap(), "demo");
+    feed.publish(FeedEvent::Model(Change::Gone(gone)));
+    assert_eq!(client.next().await.2, r#"{"id":"demo","hive_id":"b","gone":true}"#);
+    assert_eq!(feed.fleet().models.len(), 1, "the other hive's is another");
 }
 
 #[tokio::test]

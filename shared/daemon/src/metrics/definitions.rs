@@ -71,6 +71,11 @@ definitions! {
         "How hot a device is; NaN when it does not say.";
     DEVICE_POWER: Gauge, "rbee_device_power_watts",
         "What a device draws; NaN when it does not say.";
+    MODELS: Gauge, "rbee_models", "Models on the disk by state.";
+    MODELS_DISK: Gauge, "rbee_models_disk_bytes",
+        "What the file system holds that models are kept on; NaN when it does not say.";
+    MODELS_DISK_FREE: Gauge, "rbee_models_disk_free_bytes",
+        "What is left there; NaN when it does not say.";
     TOKENS_GENERATED: Counter, "rbee_tokens_generated_total", "Tokens that the model has made.";
     KV_CACHE_TOKENS: Gauge, "rbee_kv_cache_tokens", "Tokens that the KV cache holds.";
     KV_CACHE_CAPACITY: Gauge, "rbee_kv_cache_capacity_tokens",

@@ -3,11 +3,14 @@
 //! Hives and workers are counted by state and not named: a fleet has thousands
 //! of them over time, and every name would stay in every scrape.
 
-use protocol::fleet::{HiveState, WorkerState};
+use protocol::{
+    fleet::{HiveState, WorkerState},
+    model::ModelState,
+};
 
 use super::{
     DEVICE_MEMORY, DEVICE_MEMORY_USED, DEVICE_POWER, DEVICE_TEMPERATURE, DEVICE_UTILISATION, HIVES,
-    Metrics, SLOTS, SLOTS_BUSY, WORKERS,
+    MODELS, MODELS_DISK, MODELS_DISK_FREE, Metrics, SLOTS, SLOTS_BUSY, WORKERS,
 };
 use crate::feed::Feed;
 
@@ -20,15 +23,19 @@ const HIVE_STATES: [HiveState; 6] = [
     HiveState::Lost,
 ];
 
-const WORKER_STATES: [WorkerState; 7] = [
+const WORKER_STATES: [WorkerState; 8] = [
     WorkerState::Starting,
     WorkerState::Loading,
     WorkerState::Ready,
     WorkerState::Busy,
     WorkerState::Draining,
+    WorkerState::BackingOff,
     WorkerState::Stopped,
     WorkerState::Failed,
 ];
+
+const MODEL_STATES: [ModelState; 4] =
+    [ModelState::Downloading, ModelState::Ready, ModelState::Partial, ModelState::Failed];
 
 /// How many hives are in each state.
 pub fn sample_hives(metrics: &Metrics, feed: &Feed) {
@@ -56,6 +63,20 @@ pub fn sample_workers(metrics: &Metrics, feed: &Feed) {
     }
     metrics.set(&SLOTS, &[], slots.into());
     metrics.set(&SLOTS_BUSY, &[], busy.into());
+}
+
+/// What a machine has on its disk, and the room there.
+pub fn sample_models(metrics: &Metrics, feed: &Feed) {
+    let (counts, disk) = feed.look(|fleet| {
+        let models = || fleet.models.values();
+        let counts = MODEL_STATES.map(|state| models().filter(|it| it.state == state).count());
+        (counts, fleet.hives.values().find_map(|hive| hive.disk))
+    });
+    for (state, count) in MODEL_STATES.iter().zip(counts) {
+        metrics.set(&MODELS, &[("state", state.as_str())], count as f64);
+    }
+    metrics.set(&MODELS_DISK, &[], disk.map_or(f64::NAN, |it| it.total_bytes as f64));
+    metrics.set(&MODELS_DISK_FREE, &[], disk.map_or(f64::NAN, |it| it.free_bytes as f64));
 }
 
 /// What each device of a machine says. A machine has few, and they stay.

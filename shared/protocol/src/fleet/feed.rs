@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceRecord, HiveRecord, QueenRecord, Snapshot, WorkerRecord};
 use crate::{
-    DeviceId, HiveId, JobId,
+    HiveId, JobId,
     job::{JobEvent, JobRecord},
+    model::ModelRecord,
 };
 
 /// A line of narration in the feed.
@@ -34,7 +35,7 @@ pub struct FeedToken {
 pub struct Gone {
     /// What was its id.
     pub id: String,
-    /// For a device, whose it was.
+    /// For a device or a model, whose it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hive_id: Option<HiveId>,
     gone: True,
@@ -66,8 +67,8 @@ impl Gone {
         Self { id: id.to_string(), hive_id: None, gone: True }
     }
 
-    /// The device is no more.
-    pub fn device(id: &DeviceId, hive_id: &HiveId) -> Self {
+    /// What only its hive and its id together name is no more.
+    pub fn on(hive_id: &HiveId, id: impl ToString) -> Self {
         Self { id: id.to_string(), hive_id: Some(hive_id.clone()), gone: True }
     }
 }
@@ -103,6 +104,8 @@ pub enum FeedEvent {
     Device(Change<DeviceRecord>),
     /// A job changed.
     Job(Change<JobRecord>),
+    /// A model on a machine's disk changed.
+    Model(Change<ModelRecord>),
     /// Somebody says something.
     Narration(Narration),
     /// Somebody generates something.
@@ -121,6 +124,7 @@ impl FeedEvent {
             Self::Worker(_) => "worker",
             Self::Device(_) => "device",
             Self::Job(_) => "job",
+            Self::Model(_) => "model",
             Self::Narration(_) => "narration",
             Self::Token(_) => "token",
             Self::Lagged => "lagged",
@@ -136,6 +140,7 @@ impl FeedEvent {
             Self::Worker(it) => serde_json::to_string(it),
             Self::Device(it) => serde_json::to_string(it),
             Self::Job(it) => serde_json::to_string(it),
+            Self::Model(it) => serde_json::to_string(it),
             Self::Narration(it) => serde_json::to_string(it),
             Self::Token(it) => serde_json::to_string(it),
             Self::Lagged => Ok("{}".to_owned()),
@@ -152,10 +157,42 @@ impl FeedEvent {
             "worker" => Self::Worker(serde_json::from_str(data)?),
             "device" => Self::Device(serde_json::from_str(data)?),
             "job" => Self::Job(serde_json::from_str(data)?),
+            "model" => Self::Model(serde_json::from_str(data)?),
             "narration" => Self::Narration(serde_json::from_str(data)?),
             "token" => Self::Token(serde_json::from_str(data)?),
             "lagged" => Self::Lagged,
             _ => return Ok(None),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_a_newer_version_is_passed_over() {
+        assert_eq!(FeedEvent::parse("galaxy", "not even JSON").unwrap(), None);
+    }
+
+    #[test]
+    fn a_snapshot_and_a_hive_of_a_version_that_tells_of_no_models_are_read() {
+        let hive = r#"{"id":"attic","url":"http://attic:9000","state":"ready","version":null,
+            "last_seen_at":null,"reason":null}"#;
+        let snapshot = format!(r#"{{"hives":[{hive}],"workers":[],"devices":[],"jobs":[]}}"#);
+        let Ok(Some(FeedEvent::Snapshot(snapshot))) = FeedEvent::parse("snapshot", &snapshot)
+        else {
+            panic!("{snapshot}");
+        };
+        assert!(snapshot.models.is_empty() && snapshot.hives[0].disk.is_none());
+    }
+
+    #[test]
+    fn a_model_that_is_gone_says_whose_it_was() {
+        let gone = Gone::on(&"attic".parse().unwrap(), "org/repo:Q4_K_M");
+        let event = FeedEvent::Model(Change::Gone(gone));
+        let data = event.data().unwrap();
+        assert_eq!(data, r#"{"id":"org/repo:Q4_K_M","hive_id":"attic","gone":true}"#);
+        assert_eq!(FeedEvent::parse("model", &data).unwrap(), Some(event));
     }
 }

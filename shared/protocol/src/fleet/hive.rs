@@ -55,6 +55,18 @@ pub struct HiveRecord {
     /// The connection to a machine that is reached over ssh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkRecord>,
+    /// The file system that its models are on; `null` when it does not say.
+    #[serde(default)]
+    pub disk: Option<DiskRecord>,
+}
+
+/// The room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRecord {
+    /// What is left for us, as of the last change worth telling.
+    pub free_bytes: u64,
+    /// All of it.
+    pub total_bytes: u64,
 }
 
 /// Whether the ssh connection to a machine stands.

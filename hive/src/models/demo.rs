@@ -17,6 +17,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
 use super::{ModelFile, select};
+use crate::size::size;
 
 /// The demo model itself.
 static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
@@ -43,8 +44,8 @@ pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<Vec<ModelFi
                 format!("cannot write the demo model to {}: {error}", models_dir.display()),
             )
             .with_hint(format!(
-                "make {} MiB of room there, or set RBEE_CACHE_DIR",
-                DEMO.len().div_ceil(1024 * 1024)
+                "make {} of room there, or set RBEE_CACHE_DIR",
+                size(DEMO.len() as u64)
             ))
         });
     }

@@ -345,7 +345,6 @@ impl Models {
         };
         busy.extend(self.busy());
         for repair in reconcile::reconcile(&rows, found, &has_part, &busy) {
-            changed.notify_one();
             match repair {
                 Repair::Forget(key) => {
                     tracing::info!(
@@ -362,6 +361,9 @@ impl Models {
                     rows.insert(row.key(), *row);
                 }
             }
+            // Of what could not be written there is nothing to tell, and whoever
+            // is told would only try again at once.
+            changed.notify_one();
         }
         Ok(rows)
     }

@@ -11,7 +11,7 @@
 //! Other tools write to the cache and tell nobody. A folder that a file came
 //! to or went from has another time of change, so a look at those times tells
 //! whether a scan is due; what they do not show is found by the scan a minute
-//! later. A disk that hangs holds only this task.
+//! later. Once the hive serves, a disk that hangs holds only this task.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

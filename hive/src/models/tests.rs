@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use futures::FutureExt;
 use protocol::model::{ModelSource, ModelState};
 use tempfile::TempDir;
 
@@ -84,6 +85,21 @@ async fn what_other_tools_fetched_is_listed_forgotten_and_found_again_without_a_
     assert_eq!(bench.ids().await[1], expected);
     fs::remove_dir_all(bench.cache.repo_dir("o/r")).unwrap();
     assert_eq!(bench.ids().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_tried_again_at_once() {
+    let bench = Bench::new();
+    let catalog = rusqlite::Connection::open(bench.directory.path().join("models.sqlite")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON models BEGIN SELECT RAISE(ABORT, 'full'); END";
+    catalog.execute_batch(full).unwrap();
+    put(&bench.cache, "o/r", COMMIT, "a.gguf", b"GGUF");
+    let is_told = || bench.models.inner.changed.notified().now_or_never().is_some();
+    bench.models.repaired().unwrap_err();
+    assert!(!is_told(), "who is told looks again");
+    catalog.execute_batch("DROP TRIGGER full").unwrap();
+    bench.models.repaired().unwrap();
+    assert!(is_told());
 }
 
 #[tokio::test]

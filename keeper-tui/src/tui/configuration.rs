@@ -88,18 +88,21 @@ fn pending(before: &Config, after: &Config) -> Vec<String> {
     let queen = before.queen != after.queen || before.hives != after.hives;
     let here = before.keeper.queen_url != after.keeper.queen_url
         || before.queen.address != after.queen.address
-        || before.queen.token_file != after.queen.token_file
-        || before.keeper.restore_session != after.keeper.restore_session;
+        || before.queen.token_file != after.queen.token_file;
+    let restore = before.keeper.restore_session != after.keeper.restore_session;
     let parts = [
         (queen, "what concerns the queen, when she is started again"),
         (before.hive != after.hive, "what concerns the hive, when it is started again"),
-        (here, "how she is reached, when this dashboard is"),
+        (here, "how she is reached, when this dashboard is started again"),
+        (restore, "whether it opens as it was left, when this dashboard is started again"),
     ];
     parts.into_iter().filter(|(is_pending, _)| *is_pending).map(|it| it.1.to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use config::file::KeeperConfig;
+
     use super::*;
 
     #[test]
@@ -109,6 +112,10 @@ mod tests {
         after.keeper.fps = Some(10);
         after.keeper.theme = None;
         assert_eq!(pending(&before, &after), [""; 0]);
+        let session =
+            KeeperConfig { restore_session: !after.keeper.restore_session, ..after.keeper.clone() };
+        let told = pending(&after, &Config { keeper: session, ..after.clone() });
+        assert!(told.len() == 1 && told[0].contains("opens as it was left"), "{told:?}");
         after.queen.queue_limit = 1;
         assert_eq!(pending(&before, &after).len(), 1);
         after.hive.worker_restarts_max = 1;

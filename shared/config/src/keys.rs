@@ -81,7 +81,6 @@ impl KeysConfig {
             };
             for (action, value) in in_order(actions) {
                 let wanted = match value.get_ref() {
-                    DeValue::String(_) => vec![value],
                     DeValue::Array(values) => values.iter().collect(),
                     _ => vec![value],
                 };

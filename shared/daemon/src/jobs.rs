@@ -9,8 +9,9 @@
 //!
 //! A handler publishes only through the [`JobHandle`] it was given, so an
 //! event without its job cannot be written down. Every event is committed to
-//! the store before a reader can see it, and a result together with the end. The end is a compare-and-set in the
-//! store, so that a cancel that races with completion leaves one end.
+//! the store before a reader can see it, and a result together with the end.
+//! The end is a compare-and-set in the store, so that a cancel that races with
+//! completion leaves one end.
 //!
 //! A handler may leave a checkpoint. When the daemon dies, the next life goes
 //! on with the job from there; a job without one is ended with an error.

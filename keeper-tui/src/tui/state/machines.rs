@@ -10,6 +10,8 @@ use super::{Model, dialog::Line};
 pub(crate) struct Hosts {
     /// Their names; unknown before they were read.
     pub(crate) names: Option<Vec<String>>,
+    /// Why they could not be read, the last time.
+    pub(crate) problem: Option<String>,
     /// Somebody reads them, or has.
     pub(crate) is_asked: bool,
 }

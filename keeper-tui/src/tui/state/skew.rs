@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use protocol::{
     HiveId,
-    fleet::{HiveRecord, WorkerRecord},
+    fleet::{HiveRecord, HiveState, WorkerRecord},
 };
 
 use super::{Model, Source};
@@ -51,6 +51,10 @@ impl Model {
 
     /// How a machine's version stands to the queen's.
     pub(crate) fn hive_skew(&self, hive: &HiveRecord) -> Option<Skew> {
+        // What is started there next may be of another version.
+        if hive.state == HiveState::Offline {
+            return None;
+        }
         skew(hive.version.as_deref()?, self.queen_version()?)
     }
 
@@ -131,7 +135,7 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use protocol::fleet::{HiveState, Snapshot, WorkerState};
+    use protocol::fleet::{Snapshot, WorkerState};
 
     use super::*;
     use crate::tui::fixture::{Stage, busy_fleet, empty_fleet, hive, link, worker};
@@ -178,6 +182,14 @@ mod tests {
                  start",
             ]
         );
+    }
+
+    #[test]
+    fn a_machine_that_was_stopped_needs_no_attention_for_the_version_it_had() {
+        let mut stage = Stage::new((80, 24));
+        let hives = vec![of("0.0.9", hive("localhost", HiveState::Offline, 1, None))];
+        stage.connect(Snapshot { hives, ..empty_fleet() });
+        assert_eq!(lines(&stage), [""; 0]);
     }
 
     #[test]

@@ -26,7 +26,10 @@ use crate::{
 pub(super) fn hosts_read(model: &mut Model, result: Result<Vec<String>, String>, now: Now) {
     match result {
         Ok(names) => model.hosts.names = Some(names),
-        Err(cause) => super::note(model, "ssh config", &cause, now),
+        Err(cause) => {
+            super::note(model, "ssh config", &cause, now);
+            model.hosts.problem = Some(cause);
+        }
     }
 }
 
@@ -54,7 +57,7 @@ pub(super) fn pick(model: &mut Model, now: Now) {
         Reason::QueenAway
     } else {
         // What was written since the last time counts.
-        model.hosts.is_asked = false;
+        (model.hosts.is_asked, model.hosts.problem) = (false, None);
         model.ui.dialog = Some(Dialog::Machine(Pick::default()));
         return;
     };

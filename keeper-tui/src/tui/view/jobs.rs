@@ -18,7 +18,8 @@ use super::{
     widgets::{Panel, UNKNOWN, cut_line, job_sign, meter, rate, safe, short_model, word},
 };
 use crate::tui::{
-    actions::{Target, Verb, available},
+    actions::{Slot, Target, Verb, available},
+    keymap::{Action, Context},
     state::{
         Model, Pane, View, lists::ListName, reading::Reading, selection::Selection,
         streams::JobStream,
@@ -242,8 +243,12 @@ fn what_next(model: &Model, job: &JobId) -> Option<String> {
         || model.streams.job(job).is_some_and(|it| matches!(it.end, Some(EndMarker::Error(_))));
     let target = Target::Job(job.clone());
     let again = available(model, Verb::Retry, &target).is_ok();
-    has_failed
-        .then(|| if again { "r tries again  a more" } else { "a what can be done" }.to_owned())
+    let key = |action| model.keymap.label(action);
+    let more = key(Action::ShowActions);
+    has_failed.then(|| match again {
+        true => format!("{} tries again  {more} more", key(Action::Do(Slot::Again))),
+        false => format!("{more} what can be done"),
+    })
 }
 
 /// How it ended, or why nothing more is heard of it.
@@ -255,8 +260,9 @@ pub(super) fn last_word<'a>(ctx: &Ctx<'_>, job: &JobId) -> Option<Line<'a>> {
     }
     if let Some(broken) = stream.and_then(|it| it.broken.as_ref()) {
         let at = ctx.clock(broken.at);
+        let key = model.keymap.label_in(Context::Detached, Action::Attach);
         let text = format!(
-            "▲ Stopped listening at {at}; the job may still run (Enter listens again): {}",
+            "▲ Stopped listening at {at}; the job may still run ({key} listens again): {}",
             broken.cause
         );
         return Some(Line::from(safe(&text, Tone::Warn)));

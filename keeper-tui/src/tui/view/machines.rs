@@ -44,7 +44,10 @@ pub(super) fn pick<'a>(model: &Model, pick: &Pick) -> (String, String, Vec<Line<
         (Some(_), n) if n > ROWS => "the hosts of ~/.ssh/config; type to see fewer",
         (Some(_), _) => "the hosts of ~/.ssh/config",
     };
-    lines.push(Line::from(word(format!("  {note}"), Tone::Quiet)));
+    lines.push(Line::from(match &model.hosts.problem {
+        Some(cause) => safe(&format!("  ▲ ~/.ssh/config: {cause}"), Tone::Warn),
+        None => word(format!("  {note}"), Tone::Quiet),
+    }));
     let key = model.keymap.label_in(Context::Machine, Action::Accept);
     ("Add a machine".to_owned(), format!("{key} shows what would be done"), lines)
 }
@@ -95,4 +98,32 @@ pub(super) fn by_url<'a>(model: &Model) -> (String, String, Vec<Line<'a>>) {
     ]);
     let key = model.keymap.label_in(Context::Pager, Action::Dismiss);
     ("A hive that runs already".to_owned(), format!("{key} closes"), lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::{
+        fixture::{Stage, empty_fleet},
+        message::Message,
+        state::dialog::Dialog,
+    };
+
+    #[test]
+    fn hosts_that_could_not_be_read_are_not_being_read_any_more() {
+        let mut stage = Stage::new((80, 24));
+        stage.connect(empty_fleet());
+        let shown = |stage: &Stage| {
+            let Some(Dialog::Machine(it)) = &stage.model.ui.dialog else { panic!("no question") };
+            let lines = pick(&stage.model, it).2;
+            lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        stage.type_keys("2");
+        assert!(shown(&stage).contains("reading ~/.ssh/config"));
+        stage.send(Message::Hosts(Err("there is no home folder".to_owned())));
+        assert!(shown(&stage).ends_with("▲ ~/.ssh/config: there is no home folder"));
+        stage.key(crossterm::event::KeyCode::Esc);
+        stage.type_keys("2");
+        assert!(shown(&stage).contains("reading ~/.ssh/config"), "it is tried again");
+    }
 }

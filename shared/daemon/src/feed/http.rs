@@ -144,8 +144,9 @@ impl sse::Reader for Reader {
             chunk.push_str(self.dialect.opening());
         }
         loop {
+            // What was said before the end goes out at once, and then it ends.
             tokio::select! {
-                () = self.shutdown.asked() => return None,
+                () = self.shutdown.asked() => {}
                 () = self.pace.ready() => {}
             }
             self.read_into(&mut chunk);

@@ -34,6 +34,15 @@ struct Client {
 
 impl Client {
     async fn ask(feed: &Feed, query: &str, last_event_id: Option<&str>) -> Self {
+        Self::ask_until(&Shutdown::new(), feed, query, last_event_id).await
+    }
+
+    async fn ask_until(
+        shutdown: &Shutdown,
+        feed: &Feed,
+        query: &str,
+        last_event_id: Option<&str>,
+    ) -> Self {
         let mut request = Request::builder()
             .uri(format!("{}{query}", routes::EVENTS))
             .header("accept", "text/event-stream");
@@ -41,7 +50,7 @@ impl Client {
             request = request.header(routes::LAST_EVENT_ID_HEADER, id);
         }
         let request = request.body(Body::empty()).unwrap();
-        let response = feed.routes(Shutdown::new()).oneshot(request).await.unwrap();
+        let response = feed.routes(shutdown.clone()).oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         Self { body: response.into_body().into_data_stream(), text: String::new() }
     }
@@ -228,4 +237,26 @@ async fn what_happens_now_and_then_is_not_held_back() {
         client.next().await;
     }
     assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_before_the_end_is_read_to_its_end() {
+    // Often, because either of two things that are ready could come first.
+    for _ in 0..20 {
+        let (feed, shutdown) = (Feed::new(), Shutdown::new());
+        let mut client = Client::ask_until(&shutdown, &feed, "", None).await;
+        client.next().await;
+        let began = tokio::time::Instant::now();
+        for number in 0..20 {
+            feed.publish(hive(&format!("h{number}"), HiveState::Ready));
+            client.next().await;
+        }
+        assert!(!began.elapsed().is_zero(), "the reader is not being held back");
+        feed.publish(hive("last", HiveState::Offline));
+        shutdown.ask();
+        let ended = tokio::time::Instant::now();
+        assert!(client.next().await.2.contains("last"));
+        assert!(client.body.next().await.is_none());
+        assert_eq!(ended.elapsed(), std::time::Duration::ZERO);
+    }
 }

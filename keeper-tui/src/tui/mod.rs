@@ -40,7 +40,10 @@ use crossterm::{
     clipboard::CopyToClipboard,
     event::{Event, EventStream},
 };
-use futures::StreamExt;
+use futures::{
+    StreamExt,
+    stream::{SelectAll, select_all},
+};
 use jiff::tz::TimeZone;
 use ratatui::layout::Position;
 use tokio::{
@@ -264,7 +267,7 @@ async fn attend(
     signals: &mut Signals,
     writer: &mut Writer,
 ) -> anyhow::Result<()> {
-    let mut input = EventStream::new();
+    let mut input = keys();
     let mut batch = Vec::new();
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
@@ -321,8 +324,20 @@ fn mouse_mode(on: bool) -> &'static [u8] {
     if on { terminal::MOUSE_ON } else { terminal::MOUSE_OFF }
 }
 
+/// What is typed.
+type Input = SelectAll<EventStream>;
+
+/// Begins to read it. crossterm's stream is asked only when it said that there
+/// is something: each time it is asked in vain it spins for the lock that its
+/// own thread holds while it waits, and on a busy machine that takes longer
+/// than everything else.
+fn keys() -> Input {
+    select_all([EventStream::new()])
+}
+
 async fn at(time: Option<Instant>) {
-    if let Some(time) = time {
+    // What is past would still be a turn of the timer's thread away.
+    if let Some(time) = time.filter(|time| *time > Instant::now()) {
         sleep_until(time).await;
     }
 }
@@ -346,12 +361,12 @@ fn terminal_size() -> (u16, u16) {
 /// ends.
 async fn lend(
     to: Flow,
-    input: EventStream,
+    input: Input,
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
     desk: &mut Desk,
-) -> anyhow::Result<EventStream> {
+) -> anyhow::Result<Input> {
     // The reader of keys first: it would take what is typed for somebody else.
     drop(input);
     writer.done().await?;
@@ -379,7 +394,7 @@ async fn lend(
     if let Some(message) = came_of_it {
         desk.take(message)?;
     }
-    Ok(EventStream::new())
+    Ok(keys())
 }
 
 /// The model with everything that turns it into frames and deeds.
@@ -472,12 +487,10 @@ impl Desk {
     /// of what is known to be old.
     async fn drain(
         &mut self,
-        input: &mut EventStream,
+        input: &mut Input,
         news: &mut mpsc::Receiver<Message>,
     ) -> anyhow::Result<Flow> {
         for _ in 0..DRAIN_MAX {
-            // With this task's own waker: the stream keeps the first that it was polled with, and
-            // a poll without one would leave the dashboard deaf.
             let flow = if let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
                 self.input(event.context("the terminal is gone")?)?
             } else if let Ok(message) = news.try_recv() {

@@ -4,16 +4,13 @@
 use std::{task::Poll, time::Duration};
 
 use anyhow::Context as _;
-use crossterm::{
-    clipboard::CopyToClipboard,
-    event::{Event, EventStream},
-};
+use crossterm::{clipboard::CopyToClipboard, event::Event};
 use futures::StreamExt;
 use ratatui::layout::Position;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Partner,
+    Input, Partner,
     clock::Clock,
     configuration::Configuration,
     effect::Effect,
@@ -132,12 +129,10 @@ impl Desk {
     /// of what is known to be old.
     pub(super) async fn drain(
         &mut self,
-        input: &mut EventStream,
+        input: &mut Input,
         news: &mut mpsc::Receiver<Message>,
     ) -> anyhow::Result<Flow> {
         for _ in 0..DRAIN_MAX {
-            // With this task's own waker: the stream keeps the first that it was polled with, and
-            // a poll without one would leave the dashboard deaf.
             let flow = if let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
                 self.input(event.context("the terminal is gone")?)?
             } else if let Ok(message) = news.try_recv() {

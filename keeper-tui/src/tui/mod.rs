@@ -38,7 +38,10 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream};
-use futures::StreamExt;
+use futures::{
+    StreamExt,
+    stream::{SelectAll, select_all},
+};
 use jiff::tz::TimeZone;
 use tokio::{
     sync::mpsc,
@@ -252,7 +255,7 @@ async fn attend(
     signals: &mut Signals,
     writer: &mut Writer,
 ) -> anyhow::Result<()> {
-    let mut input = EventStream::new();
+    let mut input = keys();
     let mut batch = Vec::new();
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
@@ -305,8 +308,20 @@ async fn attend(
     Ok(())
 }
 
+/// What is typed.
+type Input = SelectAll<EventStream>;
+
+/// Begins to read it. crossterm's stream is asked only when it said that there
+/// is something: each time it is asked in vain it spins for the lock that its
+/// own thread holds while it waits, and on a busy machine that takes longer
+/// than everything else.
+fn keys() -> Input {
+    select_all([EventStream::new()])
+}
+
 async fn at(time: Option<Instant>) {
-    if let Some(time) = time {
+    // What is past would still be a turn of the timer's thread away.
+    if let Some(time) = time.filter(|time| *time > Instant::now()) {
         sleep_until(time).await;
     }
 }
@@ -326,12 +341,12 @@ async fn hear(
 /// ends.
 async fn lend(
     to: Flow,
-    input: EventStream,
+    input: Input,
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
     desk: &mut Desk,
-) -> anyhow::Result<EventStream> {
+) -> anyhow::Result<Input> {
     // A pager or an editor runs beside the reader of keys, which would take what is typed for
     // them. One that the shell stops takes nothing; and if it were given up, its thread might
     // be stopped before it has noticed, and take the first key that is meant for the next one.
@@ -367,5 +382,5 @@ async fn lend(
     if let Some(message) = came_of_it {
         desk.take(message)?;
     }
-    Ok(input.unwrap_or_default())
+    Ok(input.unwrap_or_else(keys))
 }

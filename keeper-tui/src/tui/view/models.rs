@@ -35,7 +35,7 @@ const COLUMNS_AT_REST: [Column; 9] = columns(9);
 const fn columns(rank_of_download: u8) -> [Column; 9] {
     [
         growing("MODEL", 23, 0),
-        words("HIVE", 10, 2),
+        words("HIVE", 9, 2),
         words("STATE", 11, 1),
         figures("SIZE", 6, 4),
         words("QUANT", 8, 5),

@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         session_file: None,
     };
     match tui::run(dashboard).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }

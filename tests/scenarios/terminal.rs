@@ -63,7 +63,7 @@ async fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_again() -> anyho
 #[tokio::test]
 async fn a_signal_that_ends_it_leaves_the_terminal_as_it_was() -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 143), (Signal::INT, 130)] {
         let mut terminal = Terminal::with_a_shell(&cluster).await?;
         let before = terminal.modes()?;
         // The shell becomes the dashboard.
@@ -72,7 +72,7 @@ async fn a_signal_that_ends_it_leaves_the_terminal_as_it_was() -> anyhow::Result
         terminal.until_it_is_taken().await?;
         terminal.until_it_shows("● live").await?;
         cluster.signal(terminal.pid()?, signal)?;
-        terminal.exit_code().await?;
+        assert_eq!(terminal.exit_code().await?, code);
         terminal.until_it_is(&before).await?;
     }
     cluster.close()

@@ -17,7 +17,10 @@ use super::{
     record,
     terminal::{self, ColorChoice},
 };
-use crate::{local, tui};
+use crate::{
+    local,
+    tui::{self, EndedBy},
+};
 
 /// Logs of this many days are kept.
 const LOG_FILES: usize = 7;
@@ -120,9 +123,11 @@ async fn replay(
     ended(tui::replay(recording, args.speed, look, configuration).await)
 }
 
-fn ended(ended: anyhow::Result<()>) -> Result<Exit, Failure> {
+fn ended(ended: anyhow::Result<EndedBy>) -> Result<Exit, Failure> {
     match ended {
-        Ok(()) => Ok(Exit::Done),
+        Ok(EndedBy::Operator) => Ok(Exit::Done),
+        Ok(EndedBy::Interrupt) => Ok(Exit::Interrupted),
+        Ok(EndedBy::Termination) => Ok(Exit::Terminated),
         Err(error) => Err(Failure::new(Exit::Failed, "dashboard", format!("{error:#}"))),
     }
 }

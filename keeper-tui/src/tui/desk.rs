@@ -16,6 +16,7 @@ use super::{
     effect::Effect,
     message::{Message, Mouse},
     screen::Screen,
+    signals::EndedBy,
     state::Model,
     terminal, update, view,
 };
@@ -36,7 +37,7 @@ pub(super) enum Flow {
     Page(String),
     /// It is an editor's for a while, for the configuration.
     Edit,
-    Leave,
+    Leave(EndedBy),
 }
 
 /// The model with everything that turns it into frames and deeds.
@@ -73,7 +74,7 @@ impl Desk {
                 Effect::Page(text) => flow = Flow::Page(text),
                 Effect::EditConfig => flow = Flow::Edit,
                 Effect::Mouse(on) => self.copied.extend(mouse_mode(on)),
-                Effect::Quit => return Ok(Flow::Leave),
+                Effect::Quit => return Ok(Flow::Leave(EndedBy::Operator)),
                 effect => self.link.execute(effect),
             }
         }

@@ -67,6 +67,7 @@ pub use self::{
     link::StartQueen,
     offscreen::Offscreen,
     options::Options,
+    signals::EndedBy,
 };
 use crate::{
     feed::FindQueen,
@@ -106,7 +107,7 @@ const LAST_FRAME: Duration = Duration::from_secs(1);
 
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
-pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
+pub async fn run(dashboard: Dashboard) -> anyhow::Result<EndedBy> {
     let Dashboard { queen, find_queen, start_queen, settings, program, copy_file, .. } = dashboard;
     let Dashboard { configuration, session_file, .. } = dashboard;
     let address = address(queen.base_url());
@@ -132,7 +133,7 @@ pub async fn replay(
     speed: Speed,
     settings: Settings,
     configuration: Configuration,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<EndedBy> {
     let recording = Arc::new(recording);
     let clock = recording::Clock::start(&recording, speed);
     let (sender, news) = mpsc::channel(NEWS);
@@ -194,7 +195,7 @@ enum Woken {
     Tick,
 }
 
-async fn show(feeding: Feeding, settings: Settings) -> anyhow::Result<()> {
+async fn show(feeding: Feeding, settings: Settings) -> anyhow::Result<EndedBy> {
     let Feeding { address, source, clock, link, news, program, .. } = feeding;
     let Feeding { configuration, session_file, .. } = feeding;
     let Settings { options, keymap, mut notices } = settings;
@@ -254,14 +255,14 @@ async fn attend(
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<EndedBy> {
     let mut input = keys();
     let mut batch = Vec::new();
-    loop {
+    let by = loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
             match desk.drain(&mut input, &mut news).await? {
                 Flow::GoOn => {}
-                Flow::Leave => break,
+                Flow::Leave(by) => break by,
                 away => input = lend(away, input, guard, signals, writer, desk).await?,
             }
             if let Some(frame) = desk.draw()? {
@@ -279,7 +280,9 @@ async fn attend(
             () = at(next_change), if next_change.is_some() => Woken::Tick,
         };
         let flow = match woken {
-            Woken::Signal(Asked::Leave) | Woken::Input(None) => Flow::Leave,
+            Woken::Signal(Asked::Leave(by)) => Flow::Leave(by),
+            // The terminal is gone, and its SIGHUP with it or yet to come.
+            Woken::Input(None) => Flow::Leave(EndedBy::Termination),
             Woken::Signal(Asked::GoOn) => {
                 guard.enter()?;
                 desk.appear()?;
@@ -292,20 +295,20 @@ async fn attend(
             }
             Woken::Frame => Flow::GoOn,
             // The link holds a sender as long as this loop runs.
-            Woken::News(0) => Flow::Leave,
+            Woken::News(0) => Flow::Leave(EndedBy::Operator),
             Woken::News(_) => desk.news(&mut batch)?,
             Woken::Tick => desk.tick()?,
         };
         match flow {
             Flow::GoOn => {}
-            Flow::Leave => break,
+            Flow::Leave(by) => break by,
             away => input = lend(away, input, guard, signals, writer, desk).await?,
         }
-    }
+    };
     // The reader of keys first: it would take what is typed for the shell.
     drop(input);
     drop(timeout(LAST_FRAME, writer.done()).await);
-    Ok(())
+    Ok(by)
 }
 
 /// What is typed.

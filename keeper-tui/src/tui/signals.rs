@@ -11,11 +11,22 @@ use tokio::{
 /// program without a shell behind it cannot be stopped this way.
 const STOP_WITHIN: Duration = Duration::from_millis(200);
 
+/// Who ended the dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// Whoever sits before it.
+    Operator,
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM or SIGHUP.
+    Termination,
+}
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Leave.
-    Leave,
+    Leave(EndedBy),
     /// Somebody may have used the terminal: take it again.
     GoOn,
 }
@@ -42,9 +53,9 @@ impl Signals {
     /// Waits for one.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Leave,
-            _ = self.hang_up.recv() => Asked::Leave,
-            _ = self.interrupt.recv() => Asked::Leave,
+            _ = self.terminate.recv() => Asked::Leave(EndedBy::Termination),
+            _ = self.hang_up.recv() => Asked::Leave(EndedBy::Termination),
+            _ = self.interrupt.recv() => Asked::Leave(EndedBy::Interrupt),
             _ = self.go_on.recv() => Asked::GoOn,
         }
     }

@@ -183,7 +183,7 @@ impl Publisher {
         })?;
         tried.insert(Some(key.clone()), bytes);
         let read = async move {
-            if let Err(error) = models.describe_unread(&key).await {
+            if let Err(error) = models.describe_unread(key).await {
                 tracing::warn!(%error, "cannot write down what a model's header says");
             }
             None

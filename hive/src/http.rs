@@ -1,5 +1,7 @@
 //! The routes of a hive: the only place that knows its URLs.
 
+mod relay;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -61,6 +63,7 @@ pub(crate) fn router(hive: Arc<Hive>, jobs: &Jobs, feed: &Feed, stop: &Stop, doo
             metrics::sample_models(numbers, &fleet);
         }))
         .route(routes::WORKER_LOGS_PATTERN, get(worker_logs).with_state(hive.clone()))
+        .merge(relay::router(hive.clone()))
         .merge(feed.routes(stop.shutdown.clone()))
         .merge(jobs.routes(hive))
         .fallback(route_not_found)

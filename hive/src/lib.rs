@@ -12,6 +12,7 @@ mod http;
 mod models;
 mod operations;
 mod server;
+mod size;
 mod workers;
 
 pub use direct::Direct;

@@ -52,6 +52,10 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    daemon::build::stamp(daemon::build::Stamp {
+        git_sha: build_stamp::git_sha!(),
+        built_at: build_stamp::built_at!(),
+    });
     let Args { serve, command } = Args::parse();
     let done = match command {
         None => run(serve).await,

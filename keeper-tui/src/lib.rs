@@ -4,6 +4,7 @@
 //! queen says and asks her for things.
 
 pub mod cli;
+pub mod feed;
 pub mod local;
 pub mod news;
 pub mod recording;

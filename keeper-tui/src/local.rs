@@ -6,6 +6,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,8 @@ use client::{ClientError, Daemon, Limits};
 use config::{BaseUrl, Config, Found, InstanceError, Paths, Record, SecretError, instance};
 use lifecycle::{Launch, LaunchError, NotFound, ReadyError, wait_until_ready};
 use tokio::time::sleep;
+
+use crate::feed::FindQueen;
 
 /// The program that is launched.
 pub const QUEEN_PROGRAM: &str = "queen-rbee";
@@ -157,6 +160,15 @@ pub fn running_record(paths: &Paths) -> Result<Option<Record>, InstanceError> {
         Found::Running(record) => Ok(Some(record)),
         Found::Stale(_) | Found::Absent => Ok(None),
     }
+}
+
+/// Looks where the queen is now. An address where she would only listen if she
+/// ran is no answer.
+pub fn find_queen(given: Option<BaseUrl>, paths: Paths, config: Config) -> FindQueen {
+    Arc::new(move || {
+        let address = queen_address(given.as_ref(), &paths, &config).ok()?;
+        (address.origin != Origin::Default).then(|| daemon(&address, &config).ok())?
+    })
 }
 
 /// The queen at `address`. Only one of this machine is shown this machine's

@@ -21,7 +21,7 @@ use daemon::{
 };
 use futures::StreamExt;
 use protocol::{
-    ApiError, ErrorCode, HiveId,
+    ApiError, ErrorCode, HiveId, WorkerId,
     fleet::{FeedEvent, HiveRecord, HiveState},
     suggest::nearest,
 };
@@ -86,13 +86,26 @@ impl Hives {
         hives.shared.fleet.hive_at(&localhost, &format!("http://{}", config.hive.address));
         for (id, entry) in &config.hives {
             match &entry.reach {
-                Reach::Http { url, token_file } => {
-                    let token = token_file.as_deref().map(config::read_token).transpose();
-                    let token = token.map_err(|error| {
-                        let message = format!("hive '{id}' ({}): {error}", entry.origin);
+                Reach::Http { url, token_file, ca_file } => {
+                    let refuse = |problem: String| {
+                        let message = format!("hive '{id}' ({}): {problem}", entry.origin);
                         ApiError::new(ErrorCode::HiveUnreachable, message)
-                    })?;
-                    hives.connect(Arc::new(RemoteHive::new(id.clone(), url.as_str(), token)?));
+                    };
+                    let token = token_file.as_deref().map(config::read_token).transpose();
+                    let token = token.map_err(|error| refuse(error.to_string()))?;
+                    let hive = match ca_file {
+                        None => RemoteHive::new(id.clone(), url.as_str(), token)?,
+                        Some(file) => {
+                            let cannot = |problem: String| {
+                                refuse(format!("the CA file {}: {problem}", file.display()))
+                            };
+                            let pem = std::fs::read(file);
+                            let pem = pem.map_err(|error| cannot(error.to_string()))?;
+                            RemoteHive::vouched_for(id.clone(), url.as_str(), token, &pem)
+                                .map_err(cannot)?
+                        }
+                    };
+                    hives.connect(Arc::new(hive.configured_by(entry.origin.clone(), url)));
                 }
                 Reach::Ssh(target) => {
                     hives.shared.fleet.hive_at(id, &target.to_string());
@@ -194,7 +207,10 @@ impl Hives {
 
     /// The way to a worker of a hive that is not behind ssh. Where its hive
     /// does not run now, a worker of this machine may run all the same.
-    pub fn worker(&self, id: &HiveId, url: &str) -> Result<Daemon, ApiError> {
+    pub fn worker(&self, id: &HiveId, worker: &WorkerId, url: &str) -> Result<Daemon, ApiError> {
+        if let Some(relay) = self.links().get(id).and_then(|link| link.hive.relay(worker)) {
+            return Ok(relay);
+        }
         let linked = self.links().get(id).map(|link| link.hive.token().cloned());
         let token = linked.unwrap_or_else(|| self.shared.local.token(id));
         let daemon = Daemon::new(url)

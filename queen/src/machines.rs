@@ -109,7 +109,12 @@ impl Machines {
 
     /// Whether the hive is one of a machine behind ssh.
     pub fn has(&self, id: &HiveId) -> bool {
-        self.shared.configured.contains_key(id) || self.shared.store.get(id).is_some()
+        self.shared.configured.contains_key(id) || self.is_installed(id)
+    }
+
+    /// Whether its hive was put there from here.
+    pub fn is_installed(&self, id: &HiveId) -> bool {
+        self.shared.store.get(id).is_some()
     }
 
     /// Ends every connection.

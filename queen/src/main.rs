@@ -26,6 +26,10 @@ XDG places; RUST_LOG filters the log.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    daemon::build::stamp(daemon::build::Stamp {
+        git_sha: build_stamp::git_sha!(),
+        built_at: build_stamp::built_at!(),
+    });
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -149,6 +149,16 @@ impl Operations {
             Some(reason) => format!("hive '{id}' is {}: {reason}", hive.state.as_str()),
             None => format!("hive '{id}' is {} at {}", hive.state.as_str(), hive.url),
         };
+        let is_ours = id.is_localhost() || self.machines.is_installed(id);
+        let is_silent = workers.iter().any(|worker| worker.state.is_serving())
+            && workers.iter().all(|worker| worker.last_heartbeat_at.is_none());
+        if is_silent && !is_ours {
+            let message = format!(
+                "its workers' heartbeats do not come here, because it was not installed from \
+                 here (rbee-keeper hive install {id}); what its feed says of them counts"
+            );
+            job.narrate("hive_get", message).await;
+        }
         job.result(line, json!({ "hive": hive, "workers": workers, "devices": devices })).await;
         Ok(())
     }

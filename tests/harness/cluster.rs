@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -28,7 +27,7 @@ const LOG_BYTES: u64 = 16 * 1024;
 /// test is over.
 const CONFIG: &str = r#"
 [queen]
-address = "127.0.0.1:{port}"
+address = "127.0.0.1:0"
 drain_seconds = 0
 {queen}
 [hive]
@@ -42,9 +41,6 @@ worker_drain_seconds = 0
 pub struct Setup<'a> {
     /// The worker program that users have, instead of the scripted one.
     pub real_worker: bool,
-    /// A queen whose port is known before she runs, which a dashboard needs
-    /// that is opened first.
-    pub fixed_port: bool,
     /// More lines for `[queen]` in `config.toml`.
     pub queen: &'a str,
     /// More lines for `[hive]`.
@@ -91,13 +87,16 @@ impl Cluster {
         };
         let paths =
             Paths { config_dir: dir("config")?, data_dir: dir("data")?, cache_dir: dir("cache")? };
-        let port = if setup.fixed_port { free_port()? } else { 0 };
-        let config = CONFIG
-            .replace("{port}", &port.to_string())
-            .replace("{queen}", setup.queen)
-            .replace("{hive}", setup.hive);
+        let config = CONFIG.replace("{queen}", setup.queen).replace("{hive}", setup.hive);
         fs::write(paths.config_file(), config)?;
         Ok(Self { bin, paths, http: api::client()?, root, is_closed: false })
+    }
+
+    /// Ends the queen and nothing else, and starts her with this in her
+    /// environment.
+    pub async fn restart_queen(&self, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.keeper(&["queen", "stop", "--keep-hives"]).await?.succeeded()?;
+        self.keeper_with(&["queen", "start"], env).await?.succeeded().map(drop)
     }
 
     /// What is looked for here first is found instead of the system's own.
@@ -128,11 +127,7 @@ impl Cluster {
 
     /// Puts a model into the hub's cache as another tool would have.
     pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
-        let repo = format!("models--{}", repo.replace('/', "--"));
-        let dir = self.root.path().join(".cache/huggingface/hub").join(repo);
-        let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
-        fs::create_dir_all(&snapshot)?;
-        Ok(fs::write(snapshot.join(file), "GGUF")?)
+        cache_model(self.root.path(), repo, file)
     }
 
     /// One of its programs, with nothing of this process's environment but
@@ -218,6 +213,15 @@ impl Drop for Cluster {
     }
 }
 
+/// Puts a model into the hub's cache of whoever has this home folder.
+pub(crate) fn cache_model(home: &Path, repo: &str, file: &str) -> anyhow::Result<()> {
+    let repo = format!("models--{}", repo.replace('/', "--"));
+    let dir = home.join(".cache/huggingface/hub").join(repo);
+    let snapshot = dir.join("snapshots/0123456789abcdef0123456789abcdef01234567");
+    fs::create_dir_all(&snapshot)?;
+    Ok(fs::write(snapshot.join(file), "GGUF")?)
+}
+
 /// Where cargo has put the programs: beside this test, or one folder up.
 fn built_programs() -> anyhow::Result<PathBuf> {
     let test = env::current_exe()?;
@@ -232,14 +236,6 @@ fn built_programs() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(dir.to_owned())
-}
-
-/// A port that is free, below those that the system gives out by itself, so
-/// that no other cluster is given it in the meantime.
-fn free_port() -> anyhow::Result<u16> {
-    let mut ports = 21_000..29_000;
-    let port = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    port.context("no port is free")
 }
 
 /// A program finds its siblings beside its own file, and the system names that

@@ -2,6 +2,7 @@
 //! home folder of its own, so that several exist at once.
 
 use std::{
+    ffi::OsString,
     fs,
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
@@ -14,15 +15,39 @@ use config::{Paths, procfs};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Cluster, Seen, processes::program, wait_for};
+use crate::{Cluster, Network, Seen, cluster::cache_model, processes::program, wait_for};
 
 const SSHD: &str = "/usr/sbin/sshd";
+const SYSTEMD: &str = "/lib/systemd/systemd";
+/// The arguments are the `XDG_RUNTIME_DIR`, the home folder, systemd, and
+/// sshd's words.
+/// That systemd has booted is a folder in `/run`, which nobody else sees here.
+const WITH_SYSTEMD: &str = r#"
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/sshd || exit 1
+run=$0 home=$1 systemd=$2; shift 2
+env -i PATH="$PATH" HOME="$home" XDG_RUNTIME_DIR="$run" SYSTEMD_LOG_TARGET=console     "$systemd" --user </dev/null &
+exec "$@""#;
 /// Another program may take a free port before sshd does.
 const PORTS_TRIED: usize = 5;
 
+/// Where a machine stands.
+#[derive(Clone, Copy, Default)]
+pub enum Place<'a> {
+    /// On loopback.
+    #[default]
+    Here,
+    /// In a network of its own.
+    In(&'a Network),
+    /// On loopback, with a `/run` of its own where systemd has booted, and its
+    /// user's systemd.
+    WithSystemd,
+}
+
 /// What a machine is made of.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct MachineSetup<'a> {
+    /// Where it stands.
+    pub place: Place<'a>,
     /// Nobody knows its key yet.
     pub is_unknown: bool,
     /// More lines for its `sshd_config`.
@@ -35,8 +60,12 @@ pub struct MachineSetup<'a> {
 pub struct Machine {
     name: String,
     root: TempDir,
+    address: Ipv4Addr,
     port: u16,
+    /// What starts its sshd.
+    start: Vec<OsString>,
     sshd: Option<Child>,
+    systemd: Option<u32>,
 }
 
 impl Machine {
@@ -68,12 +97,24 @@ impl Machine {
         if !identity.exists() {
             key(&identity)?;
         }
-        let mut machine = Self { name: name.to_owned(), root, port: 0, sshd: None };
+        let mut machine = Self {
+            name: name.to_owned(),
+            root,
+            address: Ipv4Addr::LOCALHOST,
+            port: 0,
+            start: Vec::new(),
+            sshd: None,
+            systemd: None,
+        };
+        machine.stand_at(setup.place)?;
         fs::copy(identity.with_extension("pub"), machine.root.path().join("authorized_keys"))?;
         for _ in 0..PORTS_TRIED {
             machine.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             fs::write(machine.root.path().join("sshd_config"), machine.config(setup.sshd_config))?;
             if machine.switch_on().await.is_ok() {
+                if matches!(setup.place, Place::WithSystemd) {
+                    machine.until_systemd().await?;
+                }
                 machine.make_known_to(cluster, &identity, setup.is_unknown)?;
                 return Ok(machine);
             }
@@ -81,13 +122,53 @@ impl Machine {
         anyhow::bail!("sshd does not start: {}", machine.log())
     }
 
+    /// What starts its sshd there.
+    fn stand_at(&mut self, place: Place<'_>) -> anyhow::Result<()> {
+        let mut start = match place {
+            Place::Here => Command::new(SSHD),
+            Place::In(network) => {
+                self.address = network.address();
+                network.command(SSHD)
+            }
+            Place::WithSystemd => {
+                ensure!(Path::new(SYSTEMD).is_file(), "{SYSTEMD} is missing");
+                let run = self.run_dir();
+                fs::create_dir(&run)?;
+                fs::set_permissions(&run, fs::Permissions::from_mode(0o700))?;
+                let mut unshare = Command::new("unshare");
+                unshare.args(["--mount", "--propagation", "private", "sh", "-c", WITH_SYSTEMD]);
+                unshare.arg(run).arg(self.home()).args([SYSTEMD, SSHD]);
+                unshare
+            }
+        };
+        start.args(["-D", "-e", "-f"]).arg(self.root.path().join("sshd_config"));
+        let program = start.get_program().to_owned();
+        self.start = [program].into_iter().chain(start.get_args().map(Into::into)).collect();
+        Ok(())
+    }
+
+    /// The `XDG_RUNTIME_DIR` of its user.
+    fn run_dir(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    async fn until_systemd(&mut self) -> anyhow::Result<()> {
+        let sshd = self.sshd.as_ref().context("it is switched off")?.id();
+        let private = self.run_dir().join("systemd/private");
+        wait_for("its user's systemd", async || Ok(Seen::when(private.exists(), self.log())))
+            .await?;
+        let mut started = descendants(sshd).into_iter();
+        self.systemd = started.find(|pid| program(*pid).as_deref() == Some("systemd"));
+        self.systemd.map(drop).context("its systemd has ended")
+    }
+
     fn config(&self, more: &str) -> String {
         let root = self.root.path().display();
-        let port = self.port;
+        let (address, port) = (self.address, self.port);
         format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {root}/host_key\nPidFile none\n\
+            "Port {port}\nListenAddress {address}\nHostKey {root}/host_key\nPidFile none\n\
              AuthorizedKeysFile {root}/authorized_keys\nStrictModes no\nUsePAM no\n\
-             PasswordAuthentication no\nMaxStartups 100\nSetEnv HOME={root}/home PATH={root}/bin:/usr/bin:/bin\n{more}\n"
+             PasswordAuthentication no\nMaxStartups 100\nSetEnv HOME={root}/home PATH={root}/bin:/usr/bin:/bin XDG_RUNTIME_DIR={root}/run\n{more}\n"
         )
     }
 
@@ -104,9 +185,10 @@ impl Machine {
         fs::create_dir_all(&path)?;
         let known_hosts = cluster.home().join("known_hosts");
         let block = format!(
-            "Host {}\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+            "Host {}\n  HostName {}\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
              UserKnownHostsFile {}\n",
             self.name,
+            self.address,
             self.port,
             identity.display(),
             known_hosts.display()
@@ -115,7 +197,8 @@ impl Machine {
         if !is_unknown {
             let key = fs::read_to_string(self.root.path().join("host_key.pub"))?;
             let key: Vec<&str> = key.split(' ').take(2).collect();
-            append(&known_hosts, &format!("[127.0.0.1]:{} {}\n", self.port, key.join(" ")))?;
+            let known = format!("[{}]:{} {}\n", self.address, self.port, key.join(" "));
+            append(&known_hosts, &known)?;
         }
         let config = ssh.join("config");
         let script = format!("exec /usr/bin/ssh -F '{}' \"$@\"", config.display());
@@ -126,17 +209,13 @@ impl Machine {
     pub async fn switch_on(&mut self) -> anyhow::Result<()> {
         let log =
             fs::File::options().create(true).append(true).open(self.root.path().join("log"))?;
-        let child = Command::new(SSHD)
-            .args(["-D", "-e", "-f"])
-            .arg(self.root.path().join("sshd_config"))
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()?;
+        let (program, args) = self.start.split_first().context("it stands nowhere")?;
+        let child = Command::new(program).args(args).stdin(Stdio::null()).stderr(log).spawn()?;
         let sshd = self.sshd.insert(child);
-        let port = self.port;
+        let (address, port) = (self.address, self.port);
         wait_for("sshd to listen", async || {
             ensure!(sshd.try_wait()?.is_none(), "sshd ended");
-            let answer = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            let answer = TcpStream::connect((address, port));
             Ok(Seen::when(answer.is_ok(), answer))
         })
         .await
@@ -157,9 +236,51 @@ impl Machine {
         Ok(())
     }
 
+    /// Stops its sshd and every session where they stand: nothing comes back
+    /// from it, and no connection ends.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal_sshd(Signal::STOP)
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal_sshd(Signal::CONT)
+    }
+
+    fn signal_sshd(&self, with: Signal) -> anyhow::Result<()> {
+        let sshd = self.sshd.as_ref().context("it is switched off")?.id();
+        // First the one that starts the others.
+        for pid in [vec![sshd], descendants(sshd)].concat() {
+            if program(pid).is_some_and(|it| it.starts_with("sshd")) {
+                signal(pid, with);
+            }
+        }
+        Ok(())
+    }
+
     /// Its home folder.
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
+    }
+
+    /// Has the programs that were put on another machine.
+    pub fn take_programs_of(&self, other: &Self) -> anyhow::Result<()> {
+        let versions = ".local/share/rbee-hive/versions";
+        for build in fs::read_dir(other.home().join(versions))? {
+            let build = build?;
+            let dir = self.home().join(versions).join(build.file_name());
+            fs::create_dir_all(&dir)?;
+            for program in fs::read_dir(build.path())? {
+                let program = program?;
+                fs::hard_link(program.path(), dir.join(program.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a model into the hub's cache as another tool would have.
+    pub fn cache_model(&self, repo: &str, file: &str) -> anyhow::Result<()> {
+        cache_model(&self.home(), repo, file)
     }
 
     /// Lets nobody in any more, or `cluster`'s user again.
@@ -212,6 +333,13 @@ impl Machine {
         named.filter(|(_, name)| name == "rbee-hive" || name == "llm-worker-rbee").collect()
     }
 
+    /// Ends one of its daemons the hard way.
+    pub fn kill9(&self, pid: u32) -> anyhow::Result<()> {
+        ensure!(self.processes().iter().any(|(it, _)| *it == pid), "{pid} is none of its daemons");
+        kill(pid);
+        Ok(())
+    }
+
     /// What its sshd said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.root.path().join("log")).unwrap_or_default()
@@ -222,13 +350,18 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // What a test leaves behind is not to outlive it.
         let _ = self.switch_off();
+        self.systemd.into_iter().for_each(kill);
         self.processes().into_iter().for_each(|(pid, _)| kill(pid));
     }
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
 }
 

@@ -27,14 +27,23 @@ impl Seen<()> {
 /// Looks until the condition holds; the error says what was seen last.
 pub async fn wait_for<T>(
     what: &str,
+    look: impl AsyncFnMut() -> anyhow::Result<Seen<T>>,
+) -> anyhow::Result<T> {
+    wait_within(PATIENCE, what, look).await
+}
+
+/// The same for what takes longer by its nature.
+pub async fn wait_within<T>(
+    patience: Duration,
+    what: &str,
     mut look: impl AsyncFnMut() -> anyhow::Result<Seen<T>>,
 ) -> anyhow::Result<T> {
     let began = Instant::now();
     loop {
         match look().await? {
             Seen::Yes(found) => return Ok(found),
-            Seen::NotYet(state) if began.elapsed() > PATIENCE => {
-                anyhow::bail!("waited {PATIENCE:?} for {what}; last seen: {state}");
+            Seen::NotYet(state) if began.elapsed() > patience => {
+                anyhow::bail!("waited {patience:?} for {what}; last seen: {state}");
             }
             Seen::NotYet(_) => tokio::time::sleep(LOOK_EVERY).await,
         }

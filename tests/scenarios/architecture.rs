@@ -6,16 +6,17 @@ use serde_json::Value;
 
 /// Which of our crates each of them may be built from. Dependencies of tests
 /// are not in it: those may look at anything.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
+    ("build-stamp", &[]),
     ("protocol", &[]),
     ("config", &["protocol"]),
     ("client", &["protocol"]),
     ("lifecycle", &["config"]),
     ("daemon", &["config", "protocol"]),
-    ("worker", &["client", "config", "daemon", "protocol"]),
-    ("hive", &["client", "config", "daemon", "lifecycle", "protocol"]),
+    ("worker", &["build-stamp", "client", "config", "daemon", "protocol"]),
+    ("hive", &["build-stamp", "client", "config", "daemon", "lifecycle", "protocol"]),
     // The hive only behind `local-hive`, which is off unless asked for.
-    ("queen", &["client", "config", "daemon", "hive", "lifecycle", "protocol"]),
+    ("queen", &["build-stamp", "client", "config", "daemon", "hive", "lifecycle", "protocol"]),
     ("keeper-tui", &["client", "config", "lifecycle", "protocol"]),
 ];
 

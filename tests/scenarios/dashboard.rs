@@ -12,7 +12,7 @@ async fn a_prompt_typed_into_the_dashboard_is_answered_on_the_screen() -> anyhow
     let worker = cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     assert!(terminal.is_taken());
     terminal.press("2")?;
     terminal.until_it_shows(worker.as_str()).await?;
@@ -126,13 +126,30 @@ async fn the_configuration_is_edited_and_counts_at_once() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn without_a_queen_the_dashboard_offers_to_start_one() -> anyhow::Result<()> {
-    let cluster = Cluster::install(Setup { fixed_port: true, ..Setup::default() })?;
+    let cluster = Cluster::install(Setup::default())?;
     let mut terminal = Terminal::open(&cluster)?;
     terminal.until_it_shows("start a queen").await?;
     assert_eq!(cluster.processes(), []);
     terminal.press("y")?;
     terminal.until_it_shows("No hive runs yet").await?;
     cluster.pid(Daemon::Queen)?;
+    assert_eq!(terminal.quit().await?, 0);
+    cluster.close()
+}
+
+#[tokio::test]
+async fn a_queen_who_comes_back_at_another_address_is_found() -> anyhow::Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut terminal = Terminal::open(&cluster)?;
+    terminal.until_it_shows("● live").await?;
+    cluster.keeper(&["queen", "stop"]).await?.succeeded()?;
+    terminal.until_it_shows("DISCONNECTED").await?;
+    cluster.keeper(&["queen", "start"]).await?.succeeded()?;
+    let now = cluster.url(Daemon::Queen)?;
+    terminal.until_it_shows(&format!("{} ● live", now.trim_start_matches("http://"))).await?;
+    // Whatever is asked is asked there.
+    terminal.press("8")?;
+    terminal.until_it_shows("ms for a question").await?;
     assert_eq!(terminal.quit().await?, 0);
     cluster.close()
 }
@@ -224,7 +241,7 @@ async fn a_job_from_elsewhere_is_asked_for_once_more() -> anyhow::Result<()> {
     cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.press(&format!(":job retry {failed}\r"))?;
     terminal.until_it_shows("done once more in").await?;
     assert_eq!(terminal.quit().await?, 0);
@@ -241,7 +258,7 @@ async fn every_view_shows_what_the_queen_and_the_machines_say() -> anyhow::Resul
     let worker = cluster.spawn_worker(&script, 1).await?;
 
     let mut terminal = Terminal::open(&cluster)?;
-    terminal.until_it_shows("localhost").await?;
+    terminal.until_it_shows("● live").await?;
     terminal.press("\r")?;
     terminal.until_it_shows("[Overview]").await?;
     terminal.press("]")?;

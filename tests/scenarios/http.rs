@@ -1,6 +1,7 @@
 //! The documented routes of the daemons that run, and their door.
 
 use harness::{Cluster, Daemon, Script};
+use protocol::Timestamp;
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -47,8 +48,10 @@ async fn health_build_status_and_capabilities_have_the_documented_shape() -> any
         assert_eq!((health.status, health.body), (200, json!({"status": "ok"})), "{daemon:?}");
         let build = cluster.call(daemon, "GET", "/v1/build-info", &[], None).await?;
         assert_eq!(keys(&build.body), ["build_timestamp", "features", "git_sha", "version"]);
+        let built_at = build.body["build_timestamp"].as_str().unwrap_or_default();
+        assert!(built_at.parse::<Timestamp>().is_ok(), "{daemon:?} is not stamped: {build:?}");
         let status = cluster.call(daemon, "GET", "/v1/status", &[], None).await?;
-        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "queen", "workers"]);
+        assert_eq!(keys(&status.body), ["devices", "hives", "jobs", "models", "queen", "workers"]);
     }
 
     let status = cluster.get("/v1/status").await?.body;

@@ -24,6 +24,8 @@ mod faults;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod integrated;
 #[cfg(test)]
 mod lifecycle;

@@ -3,7 +3,7 @@
 
 use harness::{Cluster, Daemon, Setup};
 
-const REAL: Setup<'static> = Setup { real_worker: true, fixed_port: false, queen: "", hive: "" };
+const REAL: Setup<'static> = Setup { real_worker: true, queen: "", hive: "" };
 
 #[tokio::test]
 async fn from_nothing_a_prompt_is_answered_and_the_second_starts_nothing() -> anyhow::Result<()> {

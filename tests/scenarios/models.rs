@@ -120,7 +120,9 @@ async fn a_list_that_nobody_was_asked_for_says_so_and_a_download_brings_its_hive
     let plan = cluster.keeper(&["model", "plan", "demo"]).await?;
     assert!(plan.stdout.contains("CPU-0"), "{plan:?}");
     assert_ne!(cluster.record(Daemon::Hive)?, None);
-    // The header was read without a request for it.
+    // The next hive reads the header without being asked for it.
+    cluster.keeper(&["hive", "stop"]).await?.succeeded()?;
+    cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     wait_for("the header of the demo model", async || {
         let fleet = cluster.get("/v1/status").await?.body;
         Ok(Seen::when(fleet["models"][0]["architecture"] == "llama", &fleet["models"]))

@@ -5,7 +5,7 @@ use harness::{Cluster, Daemon, Impostor, Says, Script, Setup, Terminal};
 
 #[tokio::test]
 async fn a_queen_who_is_killed_is_missed_and_comes_back_by_herself() -> anyhow::Result<()> {
-    let cluster = Cluster::start_with(Setup { fixed_port: true, ..Setup::default() }).await?;
+    let cluster = Cluster::start().await?;
     let script = cluster.script("short", &Script::words("one"))?;
     let worker = cluster.spawn_worker(&script, 1).await?;
     let mut terminal = Terminal::open(&cluster)?;

@@ -1,5 +1,9 @@
 //! Other machines, each a real sshd on loopback with a home folder of its own.
 
+mod configured;
+mod elsewhere;
+mod outage;
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use harness::{Cluster, Machine, MachineSetup, Script, Seen, Terminal, wait_for};
@@ -27,6 +31,7 @@ async fn spawn(cluster: &Cluster, id: &str, script: &Script) -> anyhow::Result<V
             "operation": "worker_spawn", "hive_id": id, "model": script.model(), "device": "CPU-0"
         }))
         .await?;
+    anyhow::ensure!(spawned.result()["worker"].is_object(), "{spawned:#?}");
     Ok(spawned.result()["worker"].clone())
 }
 
@@ -102,6 +107,8 @@ async fn a_machine_is_installed_used_cut_off_updated_and_left_as_it_was() -> any
     let cluster = Cluster::start().await?;
     let mut machine = Machine::start(&cluster, "gpu-1").await?;
     fs::write(machine.home().join("mine"), "x")?;
+    machine.cache_model("someone/theirs", "theirs.gguf")?;
+    let before = machine.files();
 
     cluster.keeper(&["hive", "install", "gpu-1"]).await?.succeeded()?;
     let installed = hive(&cluster, "gpu-1").await?;
@@ -178,8 +185,10 @@ async fn a_machine_is_installed_used_cut_off_updated_and_left_as_it_was() -> any
     let doctor = cluster.keeper(&["hive", "doctor", "gpu-1"]).await?.succeeded()?;
     assert!(doctor.stdout.contains("can be used"), "{doctor:#?}");
     let uninstall = ["hive", "uninstall", "gpu-1", "--purge", "--confirm", "gpu-1"];
-    cluster.keeper(&uninstall).await?.succeeded()?;
-    assert_eq!(machine.files(), ["mine"]);
+    let purged = cluster.keeper(&uninstall).await?.succeeded()?;
+    // What another tool put into the hub's cache is not rbee's to delete.
+    assert!(purged.stderr.contains("theirs.gguf stays"), "{purged:#?}");
+    assert_eq!(machine.files(), before);
     assert_eq!(machine.processes(), []);
     assert_eq!(hive(&cluster, "gpu-1").await?, Value::Null);
     cluster.close()
@@ -274,6 +283,7 @@ async fn every_reason_why_a_machine_cannot_be_used_is_told_with_a_remedy() -> an
     let odd = MachineSetup { programs: &odd, ..MachineSetup::default() };
     let _odd = Machine::start_with(&cluster, "odd", odd).await?;
     let failed = cluster.keeper(&["hive", "install", "odd"]).await?;
+    assert!(failed.stderr.contains("BinaryPath in hives.conf"), "{failed:#?}");
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     assert!(failed.stderr.contains(&triple), "{failed:#?}");
     assert!(failed.stderr.contains("--binary-path"), "{failed:#?}");

@@ -1,7 +1,7 @@
 //! What changes, as it changes: `status --watch`, `wait`, recordings, and the
 //! names that a shell completes.
 
-use harness::{Cluster, Daemon, Script, Setup, Terminal};
+use harness::{Cluster, Daemon, Script, Terminal};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ fn lines(text: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_watcher_is_told_what_a_worker_does_and_that_the_queen_was_away() -> anyhow::Result<()> {
-    let cluster = Cluster::start_with(Setup { fixed_port: true, ..Setup::default() }).await?;
+    let cluster = Cluster::start().await?;
     cluster.keeper(&["hive", "start"]).await?.succeeded()?;
     let mut watching = cluster.keeper_running(&["status", "--watch", "--plain"])?;
     watching.until_it_says("hive localhost is ready").await?;

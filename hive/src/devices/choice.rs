@@ -6,8 +6,7 @@ use protocol::{
     operation::{DeviceSelector, EngineKind},
 };
 
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
+use crate::size::size;
 
 /// What the spawn asks for.
 #[derive(Debug, Clone, Default)]
@@ -192,15 +191,6 @@ pub(crate) fn describe(device: &DeviceRecord) -> String {
     format!("{} ({})", device.id, facts.join(", "))
 }
 
-/// A size as a person says it: whole GiB, below that whole MiB.
-pub(crate) fn size(bytes: u64) -> String {
-    if bytes >= GIB {
-        format!("{} GiB", bytes / GIB)
-    } else {
-        format!("{} MiB", bytes.div_ceil(MIB))
-    }
-}
-
 /// What it has free; `None` when it does not say.
 pub(crate) fn free_bytes(device: &DeviceRecord) -> Option<u64> {
     Some(device.memory_total_bytes?.saturating_sub(device.memory_used_bytes?))
@@ -228,6 +218,7 @@ fn engine_name(kind: DeviceKind) -> &'static str {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::size::GIB;
 
     pub(crate) fn gpu(index: u32, used_gib: u64) -> DeviceRecord {
         let json = serde_json::json!({

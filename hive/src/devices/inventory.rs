@@ -16,9 +16,7 @@ use super::{
     cpu::CpuSample,
     gpu::{GpuProcess, GpuReading, GpuSample},
 };
-
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
+use crate::size::{GIB, to_mib};
 
 /// Whose process is it?
 pub(crate) type Owner<'a> = &'a dyn Fn(u32) -> Option<WorkerId>;
@@ -195,10 +193,6 @@ fn to_record(process: GpuProcess, owner: Owner<'_>) -> DeviceProcess {
     }
 }
 
-fn to_mib(bytes: u64) -> u64 {
-    (bytes + MIB / 2) / MIB * MIB
-}
-
 fn to_percent(percent: f64) -> f64 {
     percent.clamp(0.0, 100.0).round()
 }
@@ -206,6 +200,7 @@ fn to_percent(percent: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::size::MIB;
 
     fn inventory() -> Inventory {
         Inventory::new(HiveId::localhost())

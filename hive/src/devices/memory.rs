@@ -11,13 +11,12 @@ use protocol::{
 };
 
 use super::choice;
+use crate::size::exact_size as size;
 
 /// The engine holds no more in a slot, whatever the model was made for.
 const CONTEXT_MAX: u32 = 4096;
 /// Bytes per token and root of a byte; see [`estimate`].
 const KV_FACTOR: u64 = 4;
-const MIB: u64 = 1024 * 1024;
-const GIB: u64 = 1024 * MIB;
 /// More names do not help a person to choose.
 const NAMED_MAX: usize = 4;
 
@@ -121,21 +120,13 @@ fn largest(named: impl Iterator<Item = (Option<u64>, String)>) -> Vec<String> {
     shown.collect()
 }
 
-/// With a decimal, because here half a GiB decides.
-fn size(bytes: u64) -> String {
-    if bytes >= GIB {
-        format!("{:.1} GiB", bytes as f64 / GIB as f64)
-    } else {
-        format!("{} MiB", bytes.div_ceil(MIB))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use protocol::fleet::DeviceProcess;
 
     use super::*;
+    use crate::size::{GIB, MIB};
     use crate::{
         devices::choice::tests::{cpu, gpu},
         workers::launcher::tests::{launcher, spec},

@@ -93,6 +93,32 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn nothing_of_a_worker_is_reached_through_its_hive_but_its_inferences() {
+    let bench = Bench::with_gpu().await;
+    let code = async |path: &str| {
+        let (status, body) = bench.post(&format!("/v1/workers/w-1/relay/{path}"), &json!({})).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {body}");
+        body["error"]["code"].as_str().unwrap().to_owned()
+    };
+    for path in [
+        "v1/shutdown",
+        "metrics",
+        "v1/inferences",
+        "v1/inference/",
+        "v1/inference/..",
+        "v1/inference/../shutdown",
+        "v1/inference/%2e%2e/shutdown",
+        "v1/inference/%2e%2e%2fshutdown/stream",
+        "v1/inference/req-1/stream/..",
+    ] {
+        assert_eq!(code(path).await, "route_not_found", "{path}");
+    }
+    for path in ["v1/inference", "v1/inference/req-1", "v1/inference/req-1/stream"] {
+        assert_eq!(code(path).await, "worker_not_found", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn health_and_build_info_are_answered() {
     let bench = Bench::with_gpu().await;
     assert_eq!(bench.get(routes::HEALTH).await, (StatusCode::OK, json!({ "status": "ok" })));

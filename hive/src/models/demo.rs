@@ -6,16 +6,18 @@
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
+    path::{Path, PathBuf},
     sync::LazyLock,
 };
 
 use atomic_write_file::{AtomicWriteFile, OpenOptions, unix::OpenOptionsExt as _};
 use protocol::{ApiError, ErrorCode, ModelRef};
+use rustix::fs::{MemfdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
 use super::{ModelFile, select};
+use crate::size::size;
 
 /// The demo model itself.
 static DEMO: &[u8] = include_bytes!("../../../assets/models/demo/rbee-demo.gguf");
@@ -42,8 +44,8 @@ pub(crate) fn resolve(model: &ModelRef, models_dir: &Path) -> Result<Vec<ModelFi
                 format!("cannot write the demo model to {}: {error}", models_dir.display()),
             )
             .with_hint(format!(
-                "make {} MiB of room there, or set RBEE_CACHE_DIR",
-                DEMO.len().div_ceil(1024 * 1024)
+                "make {} of room there, or set RBEE_CACHE_DIR",
+                size(DEMO.len() as u64)
             ))
         });
     }
@@ -74,21 +76,36 @@ fn file(path: &Path) -> Result<ModelFile, ApiError> {
     }
 }
 
+/// Where the demo model is once somebody has used it.
+pub(crate) fn place(models_dir: &Path) -> ModelFile {
+    ModelFile { path: models_dir.join(&*DEMO_FILE_NAME), bytes: DEMO.len() as u64 }
+}
+
+/// The demo model as a file that is on no disk, and its path for as long as it
+/// is held: to look at it leaves nothing behind.
+pub(crate) fn in_memory() -> io::Result<(fs::File, PathBuf)> {
+    let mut file = fs::File::from(memfd_create("rbee-demo.gguf", MemfdFlags::CLOEXEC)?);
+    file.write_all(DEMO)?;
+    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    Ok((file, path.into()))
+}
+
 fn demo(models_dir: &Path) -> io::Result<ModelFile> {
-    let path = models_dir.join(&*DEMO_FILE_NAME);
+    let file = place(models_dir);
+    let path = &file.path;
     // Compared byte by byte, which says more than a digest and costs less.
-    if !holds(&path, DEMO)? {
+    if !holds(path, DEMO)? {
         config::paths::create_private_dir(models_dir)?;
         let mut options = OpenOptions::new();
         // Read-only from the beginning: a file that workers map into their
         // memory is replaced and never written to.
         options.preserve_mode(false).preserve_owner(false).mode(0o444);
-        let mut file: AtomicWriteFile = options.open(&path)?;
+        let mut file: AtomicWriteFile = options.open(path)?;
         file.write_all(DEMO)?;
         file.commit()?;
         tracing::info!(path = %path.display(), "wrote the demo model");
     }
-    Ok(ModelFile { path, bytes: DEMO.len() as u64 })
+    Ok(file)
 }
 
 fn holds(path: &Path, expected: &[u8]) -> io::Result<bool> {

@@ -237,6 +237,38 @@ impl Models {
         Ok(record)
     }
 
+    /// The demo model as it is known, whether or not it was ever used here.
+    fn demo(&self, workers: &[WorkerRecord]) -> ModelRecord {
+        let Inner { hive_id, demo_dir, demo_info, .. } = &*self.inner;
+        let file = demo::place(demo_dir);
+        let mut record = record::plain(&ModelRef::demo(), hive_id, &[file], workers);
+        if let Some(info) = demo_info.get() {
+            record::describe(&mut record, info);
+        }
+        record
+    }
+
+    /// Reads the header of the demo model, if nobody has.
+    async fn describe_demo(&self) -> Result<(), ApiError> {
+        if self.inner.demo_info.get().is_some() {
+            return Ok(());
+        }
+        let in_memory = || {
+            demo::in_memory().map_err(|error| {
+                ApiError::new(ErrorCode::Internal, format!("no memory for the demo model: {error}"))
+            })
+        };
+        let (_held, path) = blocking(in_memory).await?;
+        match inspect::inspect(&path).await {
+            Inspection::Readable(info) => {
+                self.inner.demo_info.get_or_init(|| info);
+            }
+            Inspection::Refused(error) => return Err(error),
+            Inspection::Unknown(why) => tracing::warn!(why, "cannot read the demo model's header"),
+        }
+        Ok(())
+    }
+
     /// All rows, in agreement with the disk and with what headers say.
     async fn rows(&self) -> Result<BTreeMap<Key, Row>, ApiError> {
         let this = self.clone();

@@ -25,7 +25,7 @@ use futures::{
     future::{BoxFuture, Fuse, FusedFuture},
 };
 use protocol::{
-    ModelRef,
+    ApiError, ModelRef,
     fleet::{Change, DiskRecord, FeedEvent, Gone, WorkerRecord},
     model::ModelRecord,
 };
@@ -39,7 +39,7 @@ use super::{
     CatalogError, Models,
     cache::Look,
     catalog::{Key, Row},
-    demo, lock, reconcile, record,
+    lock, reconcile,
     room::{is_news, room},
 };
 
@@ -83,9 +83,6 @@ enum Cause {
     Told,
 }
 
-/// A reading of a header; its end is the demo model's record if that was read.
-type Reading = BoxFuture<'static, Option<ModelRecord>>;
-
 struct Publisher {
     models: Models,
     feed: Feed,
@@ -108,10 +105,7 @@ impl Publisher {
                 reading = self.next_header().map_or_else(Fuse::terminated, FutureExt::fuse);
             }
             let cause = tokio::select! {
-                read = &mut reading, if !reading.is_terminated() => {
-                    self.shelf.demo = read.or(self.shelf.demo.take());
-                    Cause::Told
-                }
+                () = &mut reading, if !reading.is_terminated() => Cause::Told,
                 () = self.models.inner.changed.notified() => Cause::Told,
                 _ = ticks.tick() => Cause::Look,
             };
@@ -164,17 +158,20 @@ impl Publisher {
     }
 
     /// Reads a header that nobody has read yet, if there is one.
-    fn next_header(&mut self) -> Option<Reading> {
+    fn next_header(&mut self) -> Option<BoxFuture<'static, ()>> {
         let Self { models, shelf, tried, .. } = self;
         tried.retain(|key, bytes| match key {
             Some(key) => shelf.rows.get(key).is_some_and(|row| row.bytes() == *bytes),
             None => true,
         });
         let models = models.clone();
-        if let Some(demo) = shelf.demo.as_ref().filter(|_| !tried.contains_key(&None)) {
-            tried.insert(None, demo.bytes);
-            let read = async move { models.plain(&ModelRef::demo(), &[]).await };
-            return Some(read.map(Result::ok).boxed());
+        let told = |read: Result<(), ApiError>| {
+            if let Err(error) = read {
+                tracing::warn!(%error, "cannot tell what a model's header says");
+            }
+        };
+        if tried.insert(None, 0).is_none() {
+            return Some(async move { told(models.describe_demo().await) }.boxed());
         }
         let mut unread = shelf.rows.iter().filter(|(_, row)| row.is_unread());
         let (key, bytes) = unread.find_map(|(key, row)| {
@@ -182,13 +179,7 @@ impl Publisher {
             is_new.then(|| (key.clone(), row.bytes()))
         })?;
         tried.insert(Some(key.clone()), bytes);
-        let read = async move {
-            if let Err(error) = models.describe_unread(key).await {
-                tracing::warn!(%error, "cannot write down what a model's header says");
-            }
-            None
-        };
-        Some(read.boxed())
+        Some(async move { told(models.describe_unread(key).await) }.boxed())
     }
 }
 
@@ -196,7 +187,6 @@ impl Publisher {
 #[derive(Debug, Default)]
 struct Shelf {
     rows: BTreeMap<Key, Row>,
-    demo: Option<ModelRecord>,
     look: Look,
     scanned_at: Option<Instant>,
 }
@@ -227,9 +217,6 @@ impl Shelf {
                 "there are more models here than the fleet is told of; `model list` has them all"
             );
         }
-        if self.demo.is_none() {
-            self.demo = demo_model(models);
-        }
         self.scanned_at = Some(Instant::now());
         Ok(())
     }
@@ -240,11 +227,7 @@ impl Shelf {
         models: &Models,
         workers: &[WorkerRecord],
     ) -> BTreeMap<ModelRef, ModelRecord> {
-        let mut records = BTreeMap::new();
-        if let Some(demo) = &self.demo {
-            let used_by = record::users_of(&demo.id, workers);
-            records.insert(demo.id.clone(), ModelRecord { used_by, ..demo.clone() });
-        }
+        let mut records = BTreeMap::from([(ModelRef::demo(), models.demo(workers))]);
         for record in models.records(&self.rows, workers) {
             // Of two files that were asked for under the same name, the first
             // is the one that the name means.
@@ -253,18 +236,6 @@ impl Shelf {
             }
         }
         records
-    }
-}
-
-/// The demo model before its header was read.
-fn demo_model(models: &Models) -> Option<ModelRecord> {
-    let (id, inner) = (ModelRef::demo(), &models.inner);
-    match demo::resolve(&id, &inner.demo_dir) {
-        Ok(files) => Some(record::plain(&id, &inner.hive_id, &files, &[])),
-        Err(error) => {
-            tracing::warn!(%error, "the demo model is not here");
-            None
-        }
     }
 }
 

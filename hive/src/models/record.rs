@@ -154,12 +154,6 @@ pub(crate) fn here(row: &Row, cache: &HubCache) -> Progress {
     }
 }
 
-/// The workers of a model that has one name only.
-pub(crate) fn users_of(id: &ModelRef, workers: &[WorkerRecord]) -> Vec<WorkerId> {
-    let users = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
-    users.map(|it| it.id.clone()).collect()
-}
-
 /// A file that somebody put on this machine, or the demo model.
 pub(crate) fn plain(
     id: &ModelRef,
@@ -167,6 +161,7 @@ pub(crate) fn plain(
     files: &[super::ModelFile],
     workers: &[WorkerRecord],
 ) -> ModelRecord {
+    let used_by = workers.iter().filter(|it| it.model == *id && !it.state.is_ended());
     ModelRecord {
         id: id.clone(),
         hive_id: hive_id.clone(),
@@ -191,7 +186,7 @@ pub(crate) fn plain(
         context_length_max: None,
         kv_bytes_per_token: None,
         memory_bytes_estimate: None,
-        used_by: users_of(id, workers),
+        used_by: used_by.map(|it| it.id.clone()).collect(),
         error: None,
     }
 }

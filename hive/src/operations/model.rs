@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::Hive;
 use crate::{
-    devices::choice::size,
     models::{Follower, Started},
+    size::size,
 };
 
 const EVENT: &str = "model_download";

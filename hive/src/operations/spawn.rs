@@ -20,6 +20,7 @@ use crate::{
         memory,
     },
     models::ModelFile,
+    size::size,
     workers::{Admitted, History, Spec, launcher},
 };
 
@@ -191,7 +192,7 @@ fn check_threads(operation: &WorkerSpawn, device: &DeviceRecord) -> Result<(), A
 }
 
 fn found(file: &ModelFile) -> String {
-    format!("the model is {}, {}", file.path.display(), choice::size(file.bytes))
+    format!("the model is {}, {}", file.path.display(), size(file.bytes))
 }
 
 fn started(spec: &Spec, cores: Option<&str>, worker: &WorkerRecord, pid: u32) -> JobEvent {
@@ -208,7 +209,7 @@ fn started(spec: &Spec, cores: Option<&str>, worker: &WorkerRecord, pid: u32) ->
 fn ready(worker: &WorkerRecord, took_ms: u128) -> String {
     let mut facts = vec![slots(worker.slots_total.unwrap_or_default())];
     facts.extend(worker.context_length.map(|tokens| format!("a context of {tokens} tokens")));
-    facts.extend(worker.memory_bytes.map(choice::size));
+    facts.extend(worker.memory_bytes.map(size));
     let url = worker.url.as_deref().unwrap_or_default();
     format!("{} is ready after {took_ms} ms at {url}: {}", worker.id, facts.join(", "))
 }

@@ -178,13 +178,16 @@ fn hives<'a>(entries: impl IntoIterator<Item = (&'a HiveId, &'a HiveEntry)>) -> 
 fn settings(reach: &Reach) -> Vec<String> {
     let path = |what: &str, path: &Path| format!("{what} {}", path.display());
     match reach {
-        Reach::Http { token_file, .. } => {
-            token_file.iter().map(|file| path("token", file)).collect()
+        Reach::Http { token_file, ca_file, .. } => {
+            let mut settings = Vec::new();
+            settings.extend(token_file.iter().map(|file| path("token", file)));
+            settings.extend(ca_file.iter().map(|file| path("authority", file)));
+            settings
         }
         Reach::Ssh(target) => {
             let mut settings = Vec::new();
             settings.extend(target.hive_port.map(|port| format!("hive port {port}")));
-            settings.extend(target.binary_path.iter().map(|path| format!("program {path}")));
+            settings.extend(target.binary_path.iter().map(|file| path("programs", file)));
             settings.extend(target.identity_file.iter().map(|path| format!("key {path}")));
             settings.extend(target.token_file.iter().map(|file| path("token", file)));
             settings
@@ -194,9 +197,12 @@ fn settings(reach: &Reach) -> Vec<String> {
 
 fn document((alias, entry): (&HiveId, &HiveEntry)) -> Value {
     let mut document = match &entry.reach {
-        Reach::Http { url, token_file } => {
-            json!({"transport": "http", "url": url.as_str(), "token_file": token_file})
-        }
+        Reach::Http { url, token_file, ca_file } => json!({
+            "transport": "http",
+            "url": url.as_str(),
+            "token_file": token_file,
+            "ca_file": ca_file,
+        }),
         Reach::Ssh(target) => json!({
             "transport": "ssh",
             "host_name": target.host_name.as_str(),
@@ -204,7 +210,7 @@ fn document((alias, entry): (&HiveId, &HiveEntry)) -> Value {
             "user": target.user.as_ref().map(|user| user.as_str()),
             "identity_file": target.identity_file.as_ref().map(|path| path.as_str()),
             "hive_port": target.hive_port.map(|port| port.get()),
-            "binary_path": target.binary_path.as_ref().map(|path| path.as_str()),
+            "binary_path": target.binary_path,
             "token_file": target.token_file,
         }),
     };
@@ -316,7 +322,7 @@ mod tests {
         assert!(lines(&checked)[0].starts_with("warning: "), "{checked:?}");
         let shown = format!("{:?}", checked.blocks);
         assert!(
-            shown.contains("ssh://ada@box") && shown.contains("program /opt/rbee-hive"),
+            shown.contains("ssh://ada@box") && shown.contains("programs /opt/rbee-hive"),
             "{shown}"
         );
     }

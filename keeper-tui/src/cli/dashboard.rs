@@ -58,6 +58,7 @@ pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failur
         config.keeper.restore_session.then(|| paths.keeper_dir().join("session.json"));
     let address = local::queen_address(options.queen.as_ref(), &paths, &config)?;
     let queen = local::daemon(&address, &config)?;
+    let find_queen = local::find_queen(options.queen.clone(), paths.clone(), config.clone());
     let _log = log_to_file(&paths, options.verbose)?;
     let start_queen: tui::StartQueen = Arc::new(move |lines: Sender<String>| {
         let (paths, config, address) = (paths.clone(), config.clone(), address.clone());
@@ -74,6 +75,7 @@ pub async fn run(cli: &Cli, paths: Paths, config: Config) -> Result<Exit, Failur
     });
     let dashboard = tui::Dashboard {
         queen,
+        find_queen,
         start_queen,
         settings: look,
         program,

@@ -69,7 +69,10 @@ pub async fn hive(cx: &mut Cx, command: Hive) -> Outcome {
             let question = match (forget, purge) {
                 (true, _) => format!("Forget '{alias}' and leave what is on it?"),
                 (false, true) => {
-                    format!("Take the hive, its workers and all its models off '{alias}'?")
+                    format!(
+                        "Take the hive, its workers and the models that it downloaded off \
+                         '{alias}'? What other tools put into the hub's cache stays."
+                    )
                 }
                 (false, false) => format!("Take the hive and its workers off '{alias}'?"),
             };

@@ -46,7 +46,7 @@ use std::{
 
 use ::config::{Config, Paths};
 use clap::{Parser, ValueEnum};
-use client::Daemon;
+use client::{Daemon, FeedOptions};
 use protocol::{
     ApiError, JobId, Timestamp,
     deadline::Deadline,
@@ -61,7 +61,10 @@ use self::{
     output::{Format, Output, Voice},
     question::{Answered, Usually},
 };
-use crate::local::{self, QueenAddress, Running};
+use crate::{
+    feed::Feed,
+    local::{self, QueenAddress, Running},
+};
 
 /// What a command has at hand.
 pub struct Cx {
@@ -261,6 +264,13 @@ impl Cx {
         let address = local::queen_address(given, &self.paths, &self.config)?;
         self.queen_is_here = Some(address.is_here);
         Ok(address)
+    }
+
+    /// The queen's feed, wherever she is.
+    pub fn feed(&self, queen: &Daemon, options: FeedOptions) -> Feed {
+        let (given, paths) = (self.options.queen.clone(), self.paths.clone());
+        let find = local::find_queen(given, paths, self.config.clone());
+        Feed::new(queen.with_deadline(None), options, find)
     }
 
     /// The queen, whether she runs or not.

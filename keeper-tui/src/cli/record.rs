@@ -19,7 +19,7 @@ use super::{
     interrupt::Asked,
     output::{Format, Report},
     table::duration,
-    watch::{Feed, Telling},
+    watch::{Reading, Telling},
 };
 use crate::{
     news::FeedNews,
@@ -31,7 +31,7 @@ pub async fn record(cx: &mut Cx, args: &RecordArgs) -> Outcome {
     let queen = cx.queen(Wanted::Running).await?;
     let tokens = if args.no_tokens { TokenFilter::None } else { TokenFilter::All };
     let options = FeedOptions { tokens, narration: Some(Level::Info) };
-    let mut feed = Feed::new(queen.feed(options), cx.deadline);
+    let mut feed = Reading::new(cx.feed(&queen, options), cx.deadline);
     // A file is made for a feed that came about.
     let mut item = Some(feed.next().await?);
     let _attention = cx.interrupts.attend();

@@ -18,7 +18,7 @@ use super::{
     exit::{Exit, Failure, Outcome},
     follow,
     output::Report,
-    watch::Feed,
+    watch::Reading,
 };
 
 /// Where something stands.
@@ -37,9 +37,9 @@ pub async fn wait(cx: &mut Cx, args: &WaitArgs) -> Outcome {
     let target = &args.target;
     let condition = checked(target, args.condition)?;
     let queen = cx.queen(Wanted::Running).await?;
-    let mut waiting = Waiting { queen: &queen, hive: &args.hive, target, condition, said: None };
     // A place in the feed is taken first, so that nothing is missed in between.
-    let mut feed = Feed::new(queen.feed(FeedOptions::default()), cx.deadline);
+    let mut feed = Reading::new(cx.feed(&queen, FeedOptions::default()), cx.deadline);
+    let mut waiting = Waiting { queen, hive: &args.hive, target, condition, said: None };
     let mut fleet = Fleet::default();
     loop {
         let event = match feed.next().await? {
@@ -48,7 +48,11 @@ pub async fn wait(cx: &mut Cx, args: &WaitArgs) -> Outcome {
                 cx.out.say(&format!("the queen is lost: {}; still waiting", error.one_line()))?;
                 continue;
             }
-            FeedItem::Connected | FeedItem::Undecodable { .. } => continue,
+            FeedItem::Connected => {
+                waiting.queen = feed.queen().with_deadline(cx.deadline);
+                continue;
+            }
+            FeedItem::Undecodable { .. } => continue,
         };
         fleet.apply(&event);
         if !concerns(&event, target) {
@@ -120,7 +124,7 @@ fn moves(job: &JobRecord, model: &ModelRef) -> bool {
 }
 
 struct Waiting<'a> {
-    queen: &'a Daemon,
+    queen: Daemon,
     hive: &'a HiveId,
     target: &'a Target,
     condition: Condition,
@@ -150,7 +154,7 @@ impl Waiting<'_> {
     async fn model(&self, id: &ModelRef) -> Outcome<Option<ModelRecord>> {
         let get = ModelGet { hive_id: self.hive.clone(), id: id.clone(), hub: false };
         let operation = Operation::from(HiveOperation::from(get));
-        match follow::result(self.queen, &operation).await {
+        match follow::result(&self.queen, &operation).await {
             Ok(result) => Ok(ModelRecord::deserialize(&result["model"]).ok()),
             Err(failure) if failure.code == ErrorCode::ModelNotFound.as_str() => Ok(None),
             Err(failure) => Err(failure.into()),

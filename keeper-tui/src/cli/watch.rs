@@ -1,7 +1,7 @@
 //! `status --watch`: the feed, for a person line by line, for a program event
 //! by event.
 
-use client::{FeedItem, FeedOptions, FeedStream, TokenFilter};
+use client::{Daemon, FeedItem, FeedOptions, TokenFilter};
 use protocol::{
     Timestamp,
     deadline::Deadline,
@@ -17,15 +17,15 @@ use super::{
     output::{Format, Output},
     render,
 };
-use crate::news::FeedNews;
+use crate::{feed::Feed, news::FeedNews};
 
 /// `status --watch`
 pub async fn watch(cx: &mut Cx) -> Outcome {
     let mut telling = Telling::new(&cx.out, cx.options.plain)?;
     let queen = cx.queen(Wanted::Running).await?;
     let narration = Some(if cx.options.verbose > 0 { Level::Debug } else { Level::Info });
-    let mut feed =
-        Feed::new(queen.feed(FeedOptions { tokens: TokenFilter::None, narration }), cx.deadline);
+    let options = FeedOptions { tokens: TokenFilter::None, narration };
+    let mut feed = Reading::new(cx.feed(&queen, options), cx.deadline);
     loop {
         let news = feed.next().await?.into();
         telling.tell(&mut cx.out, &news, Timestamp::now())?;
@@ -34,36 +34,40 @@ pub async fn watch(cx: &mut Cx) -> Outcome {
 
 /// The feed as a command reads it: one that never came about is an error, one
 /// that breaks off later comes back, and `--timeout` ends it.
-pub struct Feed {
-    stream: FeedStream,
+pub struct Reading {
+    feed: Feed,
     deadline: Option<Deadline>,
     was_connected: bool,
 }
 
-impl Feed {
+impl Reading {
     /// This feed, until then.
-    pub fn new(stream: FeedStream, deadline: Option<Deadline>) -> Self {
-        Self { stream, deadline, was_connected: false }
+    pub fn new(feed: Feed, deadline: Option<Deadline>) -> Self {
+        Self { feed, deadline, was_connected: false }
     }
 
     /// What comes next.
     pub async fn next(&mut self) -> Outcome<FeedItem> {
         let item = match self.deadline {
-            None => self.stream.next_item().await,
+            None => self.feed.next_item().await,
             Some(deadline) => {
                 let at = deadline.instant().into();
-                let item = tokio::time::timeout_at(at, self.stream.next_item()).await;
+                let item = tokio::time::timeout_at(at, self.feed.next_item()).await;
                 item.map_err(|_| deadline.exceeded())?
             }
         };
         match item {
-            Some(FeedItem::Disconnected { error, .. }) if !self.was_connected => Err(error.into()),
-            Some(item) => {
+            FeedItem::Disconnected { error, .. } if !self.was_connected => Err(error.into()),
+            item => {
                 self.was_connected = true;
                 Ok(item)
             }
-            None => std::future::pending().await,
         }
+    }
+
+    /// The queen who is read.
+    pub fn queen(&self) -> Daemon {
+        self.feed.handle().queen()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap, panic::AssertUnwindSafe, path::PathBuf, sync::Arc, time::Duration,
 };
 
-use client::{Daemon, FeedHandle, FeedOptions, JobItem, TokenFilter};
+use client::{Daemon, FeedOptions, JobItem, TokenFilter};
 use config::ssh_config;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use protocol::{
@@ -25,6 +25,7 @@ use super::{
     effect::Effect,
     message::{JobNews, Message},
 };
+use crate::feed::{Feed, FeedHandle, FindQueen};
 
 /// How a queen is launched on this machine. What it sends is shown while the
 /// launch goes on.
@@ -46,7 +47,6 @@ const LAUNCH_LINES: usize = 64;
 
 /// The link. Dropping it ends everything that is under way; jobs go on.
 pub(crate) struct Link {
-    queen: Daemon,
     start_queen: StartQueen,
     copy_file: PathBuf,
     messages: mpsc::Sender<Message>,
@@ -61,35 +61,35 @@ impl Link {
     /// Begins to read the feed.
     pub(crate) fn start(
         queen: Daemon,
+        find_queen: FindQueen,
         start_queen: StartQueen,
         copy_file: PathBuf,
         is_read_only: bool,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let options = FeedOptions { tokens: TokenFilter::None, narration: Some(Level::Info) };
-        let mut stream = queen.feed(options);
+        let mut stream = Feed::new(queen, options, find_queen);
         let feed = stream.handle();
         let mut tasks = JoinSet::new();
-        let news = messages.clone();
-        tasks.spawn(async move {
-            while let Some(item) = stream.next_item().await {
-                if news.send(Message::Feed(item.into())).await.is_err() {
-                    return;
+        tasks.spawn({
+            let (messages, feed) = (messages.clone(), feed.clone());
+            async move {
+                let mut address = feed.queen().base_url().to_owned();
+                loop {
+                    let item = stream.next_item().await;
+                    let queen = feed.queen();
+                    if queen.base_url() != address {
+                        address = queen.base_url().to_owned();
+                        drop(messages.send(Message::Moved(address.clone())).await);
+                    }
+                    if messages.send(Message::Feed(item.into())).await.is_err() {
+                        return;
+                    }
                 }
             }
         });
         let followed = BTreeMap::new();
-        Self {
-            queen,
-            start_queen,
-            copy_file,
-            messages,
-            feed,
-            followed,
-            log: None,
-            is_read_only,
-            tasks,
-        }
+        Self { start_queen, copy_file, messages, feed, followed, log: None, is_read_only, tasks }
     }
 
     /// Does it. What concerns the terminal is not for the link.
@@ -145,7 +145,7 @@ impl Link {
             }),
             Effect::ReadLog(worker) => {
                 self.leave_log();
-                let (queen, messages) = (self.queen.clone(), self.messages.clone());
+                let (queen, messages) = (self.feed.queen(), self.messages.clone());
                 self.log = Some(self.tasks.spawn(read_log(queen, worker, messages)));
             }
             Effect::LeaveLog => self.leave_log(),
@@ -162,7 +162,7 @@ impl Link {
     }
 
     fn follow(&mut self, job: JobId, after: u64) {
-        let stream = self.queen.follow(&job, after);
+        let stream = self.feed.queen().follow(&job, after);
         let messages = self.messages.clone();
         let followed = job.clone();
         let task = self.tasks.spawn(async move {
@@ -192,7 +192,7 @@ impl Link {
         F: Future<Output = Message> + Send + 'static,
     {
         let messages = self.messages.clone();
-        let answer = question(self.queen.clone());
+        let answer = question(self.feed.queen());
         self.tasks.spawn(async move {
             drop(messages.send(answer.await).await);
         });

@@ -40,6 +40,8 @@ pub(crate) enum Message {
     },
     /// Something on the screen is due to change by itself.
     Tick,
+    /// The queen was found at another address.
+    Moved(String),
     /// News of the feed.
     Feed(FeedNews),
     /// Events of a followed job, in their order.

@@ -13,6 +13,7 @@
 mod actions;
 mod clock;
 mod configuration;
+mod desk;
 mod effect;
 #[cfg(test)]
 mod fixture;
@@ -33,16 +34,15 @@ mod theme;
 mod update;
 mod view;
 
-use std::{io, path::PathBuf, sync::Arc, task::Poll, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use crossterm::{
-    clipboard::CopyToClipboard,
-    event::{Event, EventStream},
+use crossterm::event::{Event, EventStream};
+use futures::{
+    StreamExt,
+    stream::{SelectAll, select_all},
 };
-use futures::StreamExt;
 use jiff::tz::TimeZone;
-use ratatui::layout::Position;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -50,9 +50,10 @@ use tokio::{
 
 use self::{
     clock::Clock,
+    desk::{Desk, Flow, terminal_size},
     effect::Effect,
     link::Link,
-    message::{Message, Mouse},
+    message::Message,
     replay::Replay,
     screen::{Screen, Writer},
     signals::{Asked, Signals},
@@ -67,12 +68,17 @@ pub use self::{
     offscreen::Offscreen,
     options::Options,
 };
-use crate::recording::{self, Recording, Speed};
+use crate::{
+    feed::FindQueen,
+    recording::{self, Recording, Speed},
+};
 
 /// What a dashboard needs to run.
 pub struct Dashboard {
     /// The queen it shows.
     pub queen: client::Daemon,
+    /// How she is found again when she is lost.
+    pub find_queen: FindQueen,
     /// How one is launched when there is none.
     pub start_queen: StartQueen,
     /// How it looks, and what keys do.
@@ -91,26 +97,22 @@ pub struct Dashboard {
 const FRAME: Duration = Duration::from_millis(33);
 /// The same over a remote line.
 const FRAME_OVER_SSH: Duration = Duration::from_millis(100);
-/// Between frames when what came is not on the screen and only counts into
-/// what is, the sums of a large fleet above all.
-const CALM: Duration = Duration::from_millis(500);
 /// News that may wait; beyond it the queen's connection waits.
 const NEWS: usize = 1_024;
 /// News taken at once.
 const NEWS_AT_ONCE: usize = 256;
-/// Messages taken before a frame is drawn in spite of more to come.
-const DRAIN_MAX: usize = 1_024;
 /// How long leaving waits for the last frame.
 const LAST_FRAME: Duration = Duration::from_secs(1);
 
 /// Runs the dashboard on the terminal until the operator leaves, or a signal
 /// asks for it. The terminal is as it was before when this returns.
 pub async fn run(dashboard: Dashboard) -> anyhow::Result<()> {
-    let Dashboard { queen, start_queen, settings, program, copy_file, .. } = dashboard;
+    let Dashboard { queen, find_queen, start_queen, settings, program, copy_file, .. } = dashboard;
     let Dashboard { configuration, session_file, .. } = dashboard;
     let address = address(queen.base_url());
     let (sender, news) = mpsc::channel(NEWS);
-    let link = Link::start(queen, start_queen, copy_file, settings.options.read_only, sender);
+    let is_read_only = settings.options.read_only;
+    let link = Link::start(queen, find_queen, start_queen, copy_file, is_read_only, sender);
     let source = Feeding {
         address,
         source: Source::Queen,
@@ -148,8 +150,10 @@ pub async fn replay(
     terminal::DASHBOARD.scope((), show(source, settings)).await
 }
 
-fn address(url: &str) -> String {
-    url.trim_start_matches("http://").to_owned()
+/// An address as a person reads it.
+pub(crate) fn address(url: &str) -> String {
+    // Port 0 means whichever is free, so it is nobody's.
+    url.trim_start_matches("http://").trim_end_matches(":0").to_owned()
 }
 
 /// Who speaks to the dashboard, and what time it is there.
@@ -178,19 +182,6 @@ impl Partner {
             Self::Recording(replay) => replay.execute(effect),
         }
     }
-}
-
-/// What comes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Flow {
-    GoOn,
-    /// The terminal is the shell's for a while.
-    Suspend,
-    /// It is a pager's for a while.
-    Page(String),
-    /// It is an editor's for a while, for the configuration.
-    Edit,
-    Leave,
 }
 
 /// Why the loop woke up.
@@ -264,7 +255,7 @@ async fn attend(
     signals: &mut Signals,
     writer: &mut Writer,
 ) -> anyhow::Result<()> {
-    let mut input = EventStream::new();
+    let mut input = keys();
     let mut batch = Vec::new();
     loop {
         if !writer.is_busy() && desk.due.is_some_and(|due| due <= Instant::now()) {
@@ -317,12 +308,20 @@ async fn attend(
     Ok(())
 }
 
-fn mouse_mode(on: bool) -> &'static [u8] {
-    if on { terminal::MOUSE_ON } else { terminal::MOUSE_OFF }
+/// What is typed.
+type Input = SelectAll<EventStream>;
+
+/// Begins to read it. crossterm's stream is asked only when it said that there
+/// is something: each time it is asked in vain it spins for the lock that its
+/// own thread holds while it waits, and on a busy machine that takes longer
+/// than everything else.
+fn keys() -> Input {
+    select_all([EventStream::new()])
 }
 
 async fn at(time: Option<Instant>) {
-    if let Some(time) = time {
+    // What is past would still be a turn of the timer's thread away.
+    if let Some(time) = time.filter(|time| *time > Instant::now()) {
         sleep_until(time).await;
     }
 }
@@ -338,22 +337,26 @@ async fn hear(
     news.recv_many(batch, NEWS_AT_ONCE).await
 }
 
-fn terminal_size() -> (u16, u16) {
-    crossterm::terminal::size().unwrap_or((80, 24))
-}
-
 /// Lends the terminal: to the shell until it says `fg`, or to a pager until it
 /// ends.
 async fn lend(
     to: Flow,
-    input: EventStream,
+    input: Input,
     guard: &Guard,
     signals: &mut Signals,
     writer: &mut Writer,
     desk: &mut Desk,
-) -> anyhow::Result<EventStream> {
-    // The reader of keys first: it would take what is typed for somebody else.
-    drop(input);
+) -> anyhow::Result<Input> {
+    // A pager or an editor runs beside the reader of keys, which would take what is typed for
+    // them. One that the shell stops takes nothing; and if it were given up, its thread might
+    // be stopped before it has noticed, and take the first key that is meant for the next one.
+    let input = match to {
+        Flow::Page(_) | Flow::Edit => {
+            drop(input);
+            None
+        }
+        _ => Some(input),
+    };
     writer.done().await?;
     guard.leave();
     let came_of_it = match to {
@@ -379,147 +382,5 @@ async fn lend(
     if let Some(message) = came_of_it {
         desk.take(message)?;
     }
-    Ok(EventStream::new())
-}
-
-/// The model with everything that turns it into frames and deeds.
-struct Desk {
-    model: Model,
-    screen: Screen,
-    link: Partner,
-    clock: Clock,
-    configuration: Configuration,
-    /// The least time between frames that no key asked for.
-    frame: Duration,
-    /// When a frame is to be drawn; `None` when nothing changed.
-    due: Option<Instant>,
-    drawn_at: Option<Instant>,
-    /// Before then nobody listens for news.
-    listen_at: Option<Instant>,
-    /// When the picture changes although nothing happens.
-    next_change: Option<Instant>,
-    /// What goes to the terminal with the next frame.
-    copied: Vec<u8>,
-}
-
-impl Desk {
-    fn take(&mut self, message: Message) -> anyhow::Result<Flow> {
-        let now = self.clock.now();
-        let mut flow = Flow::GoOn;
-        for effect in update::update(&mut self.model, message, now) {
-            match effect {
-                Effect::Redraw => self.appear()?,
-                Effect::Copy(text) => {
-                    crossterm::queue!(self.copied, CopyToClipboard::to_clipboard_from(text))?;
-                }
-                Effect::Suspend => flow = Flow::Suspend,
-                Effect::Page(text) => flow = Flow::Page(text),
-                Effect::EditConfig => flow = Flow::Edit,
-                Effect::Mouse(on) => self.copied.extend(mouse_mode(on)),
-                Effect::Quit => return Ok(Flow::Leave),
-                effect => self.link.execute(effect),
-            }
-        }
-        Ok(flow)
-    }
-
-    /// A key is shown at once.
-    fn input(&mut self, event: Event) -> anyhow::Result<Flow> {
-        let message = match event {
-            Event::Key(key) => Message::Key(key),
-            Event::Paste(text) => Message::Paste(text),
-            Event::Resize(width, height) => {
-                self.screen.resize((width, height));
-                Message::Resize { width, height }
-            }
-            Event::Mouse(mouse) => match Mouse::of(mouse.kind) {
-                Some(kind) => {
-                    Message::Mouse { mouse: kind, at: Position::new(mouse.column, mouse.row) }
-                }
-                None => return Ok(Flow::GoOn),
-            },
-            Event::FocusGained | Event::FocusLost => return Ok(Flow::GoOn),
-        };
-        self.due = Some(Instant::now());
-        self.take(message)
-    }
-
-    /// News is shown when the time between frames is over.
-    fn news(&mut self, batch: &mut Vec<Message>) -> anyhow::Result<Flow> {
-        let mut is_seen = false;
-        for message in batch.drain(..) {
-            is_seen |= update::is_seen(&self.model, &message);
-            let flow = self.take(message)?;
-            if flow != Flow::GoOn {
-                return Ok(flow);
-            }
-        }
-        let now = Instant::now();
-        let wait = if is_seen { self.frame } else { self.frame.max(CALM) };
-        let soonest = self.drawn_at.map_or(now, |at| at + wait);
-        self.due = Some(self.due.map_or(soonest, |due| due.min(soonest)));
-        self.listen_at = Some(now + self.frame);
-        Ok(Flow::GoOn)
-    }
-
-    fn tick(&mut self) -> anyhow::Result<Flow> {
-        self.next_change = None;
-        self.due = Some(Instant::now());
-        self.take(Message::Tick)
-    }
-
-    /// Takes everything that is there already, so that a frame is never drawn
-    /// of what is known to be old.
-    async fn drain(
-        &mut self,
-        input: &mut EventStream,
-        news: &mut mpsc::Receiver<Message>,
-    ) -> anyhow::Result<Flow> {
-        for _ in 0..DRAIN_MAX {
-            // With this task's own waker: the stream keeps the first that it was polled with, and
-            // a poll without one would leave the dashboard deaf.
-            let flow = if let Poll::Ready(Some(event)) = futures::poll!(input.next()) {
-                self.input(event.context("the terminal is gone")?)?
-            } else if let Ok(message) = news.try_recv() {
-                self.take(message)?
-            } else {
-                break;
-            };
-            if flow != Flow::GoOn {
-                return Ok(flow);
-            }
-        }
-        Ok(Flow::GoOn)
-    }
-
-    fn draw(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let now = self.clock.now();
-        update::lists::arrange(&mut self.model, now);
-        let model = &self.model;
-        let mut next = None;
-        let frame = self.screen.draw(|frame| next = view::view(model, frame, now))?;
-        self.next_change = next.and_then(|next| self.clock.when(next));
-        self.drawn_at = Some(Instant::now());
-        self.due = None;
-        if self.copied.is_empty() {
-            return Ok(frame);
-        }
-        let mut bytes = std::mem::take(&mut self.copied);
-        bytes.extend(frame.unwrap_or_default());
-        Ok(Some(bytes))
-    }
-
-    /// Draws everything, on a terminal that may show anything and have any
-    /// size.
-    fn appear(&mut self) -> anyhow::Result<()> {
-        let size = terminal_size();
-        self.screen.resize(size);
-        self.model.size = size;
-        self.screen.forget()?;
-        if self.model.ui.mouse {
-            self.copied.extend(mouse_mode(true));
-        }
-        self.due = Some(Instant::now());
-        Ok(())
-    }
+    Ok(input.unwrap_or_else(keys))
 }

@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -94,14 +94,8 @@ pub(super) fn write(file: &Path, queen: &str, session: Session) -> io::Result<()
     queens.retain(|it| it.queen != queen);
     queens.push(Entry { queen: queen.to_owned(), session });
     queens.drain(..queens.len().saturating_sub(QUEENS_MAX));
-    let dir = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    config::paths::create_private_dir(dir)?;
-    let mut draft = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer(&mut draft, &Kept { v: VERSION, queens })?;
-    draft.flush()?;
-    draft.as_file().sync_all()?;
-    draft.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    let kept = serde_json::to_vec(&Kept { v: VERSION, queens })?;
+    config::paths::replace_private_file(file, &kept)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the queen needs of a hive, however it is reached. An operation's code
 //! has one of these and does not know which.
 
+use client::Daemon;
 use daemon::jobs::{Failure, JobHandle};
 use futures::{future::BoxFuture, stream::BoxStream};
 use protocol::{
@@ -45,6 +46,11 @@ pub trait HiveLink: Send + Sync {
 
     /// What it wants to see of its callers, and so do its workers.
     fn token(&self) -> Option<&SecretString>;
+
+    /// The way to one of its workers, where that leads through the hive.
+    fn relay(&self, _worker: &WorkerId) -> Option<Daemon> {
+        None
+    }
 
     /// Runs an operation there as a part of `job`: everything but the result
     /// is published in it, a cancel travels on, and the result is returned.

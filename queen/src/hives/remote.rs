@@ -2,6 +2,7 @@
 //! events become events of the queen's job.
 
 use client::{ClientError, Daemon, FeedItem, FeedOptions, JobItem};
+use config::{BaseUrl, Origin};
 use daemon::jobs::{Failure, JobHandle};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use protocol::{
@@ -10,6 +11,7 @@ use protocol::{
     job::{EndMarker, JobEvent},
     logs::{LogPage, LogQuery},
     operation::{HiveOperation, Operation},
+    routes,
 };
 use secrecy::SecretString;
 
@@ -21,6 +23,10 @@ pub(crate) struct RemoteHive {
     id: HiveId,
     daemon: Daemon,
     token: Option<SecretString>,
+    /// Of a hive that the operator's files name: where they do.
+    origin: Option<Origin>,
+    /// Whether it is on another machine, whose workers listen on loopback.
+    is_elsewhere: bool,
 }
 
 impl RemoteHive {
@@ -36,6 +42,23 @@ impl RemoteHive {
         Ok(Self::over(id, daemon, token))
     }
 
+    /// The same, of which these authorities and no others tell the truth; or
+    /// what is wrong with them.
+    pub(super) fn vouched_for(
+        id: HiveId,
+        url: &str,
+        token: Option<SecretString>,
+        pem: &[u8],
+    ) -> Result<Self, String> {
+        let daemon = Daemon::new(url).map_err(|error| error.one_line())?;
+        Ok(Self::over(id, daemon.trusting_only(pem)?, token))
+    }
+
+    /// It is named in a file, at this address.
+    pub(super) fn configured_by(self, origin: Origin, url: &BaseUrl) -> Self {
+        Self { origin: Some(origin), is_elsewhere: !url.is_here(), ..self }
+    }
+
     /// A hive behind this connection.
     pub(crate) fn over(id: HiveId, daemon: Daemon, token: Option<SecretString>) -> Self {
         let daemon = daemon.named("hive");
@@ -43,7 +66,7 @@ impl RemoteHive {
             Some(token) => daemon.with_token(token.clone()),
             None => daemon,
         };
-        Self { id, daemon, token }
+        Self { id, daemon, token, origin: None, is_elsewhere: false }
     }
 
     /// The connection to it.
@@ -104,7 +127,36 @@ impl RemoteHive {
         }
     }
 
+    /// What is to be done about it, where a file says how it is reached.
+    fn remedy(&self, error: &ClientError) -> Option<String> {
+        let origin = self.origin.as_ref()?;
+        if error.api().is_some_and(|api| api.code == ErrorCode::Unauthorized) {
+            let needed = "TokenFile there must name a copy of the hive's own token_file";
+            return Some(format!("{origin}: {needed}"));
+        }
+        let needed = "CaFile there can name the authority that vouches for it";
+        error.is_untrusted().then(|| format!("{origin}: {needed}"))
+    }
+
+    fn item(&self, item: FeedItem) -> Option<News> {
+        match item {
+            FeedItem::Event(event) => Some(News::Said(event)),
+            FeedItem::Disconnected { error, .. } => Some(News::Unreachable({
+                let remedy = self.remedy(&error);
+                remedy.map_or_else(|| error.one_line(), |remedy| format!("{error} ({remedy})"))
+            })),
+            FeedItem::Undecodable { name, error } => {
+                tracing::warn!(hive = %self.id, name, error, "a hive's message cannot be read");
+                None
+            }
+            FeedItem::Connected => None,
+        }
+    }
+
     fn unreachable(&self, error: &ClientError) -> ApiError {
+        if let Some(remedy) = self.remedy(error) {
+            return ApiError::new(ErrorCode::HiveUnreachable, error.to_string()).with_hint(remedy);
+        }
         match error.api() {
             Some(error) => error.clone(),
             None => ApiError::new(
@@ -126,9 +178,9 @@ impl HiveLink for RemoteHive {
     }
 
     fn news(&self) -> BoxStream<'static, News> {
-        let id = self.id.clone();
+        let hive = self.clone();
         let feed = self.daemon.feed(FeedOptions::default());
-        feed.filter_map(move |item| std::future::ready(news(&id, item))).boxed()
+        feed.filter_map(move |item| std::future::ready(hive.item(item))).boxed()
     }
 
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, ApiError>> {
@@ -151,24 +203,16 @@ impl HiveLink for RemoteHive {
         self.token.as_ref()
     }
 
+    fn relay(&self, worker: &WorkerId) -> Option<Daemon> {
+        self.is_elsewhere.then(|| self.daemon.relaying(&routes::worker_relay(worker)))
+    }
+
     fn run<'a>(
         &'a self,
         operation: HiveOperation,
         job: &'a JobHandle,
     ) -> BoxFuture<'a, Result<Option<JobEvent>, Failure>> {
         self.run_job(operation, job).boxed()
-    }
-}
-
-fn news(id: &HiveId, item: FeedItem) -> Option<News> {
-    match item {
-        FeedItem::Event(event) => Some(News::Said(event)),
-        FeedItem::Disconnected { error, .. } => Some(News::Unreachable(error.one_line())),
-        FeedItem::Undecodable { name, error } => {
-            tracing::warn!(hive = %id, name, error, "a hive's message cannot be read");
-            None
-        }
-        FeedItem::Connected => None,
     }
 }
 

@@ -54,7 +54,7 @@ impl Machines {
             problems = self.diagnose(id, &checked.facts, job).await;
         } else {
             let port = target.hive_port.map(|port| port.get());
-            let found = super::programs::Programs::find(None);
+            let found = self.programs(id, None).await;
             match found.map(|programs| checked.facts.obstacle(&programs.wanted(port))) {
                 Ok(None) => {}
                 Ok(Some(error)) | Err(error) => problems.push(error.one_line()),

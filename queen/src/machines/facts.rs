@@ -76,7 +76,6 @@ impl Facts {
         let refuse = |message: String, hint: &str| {
             Some(ApiError::new(ErrorCode::PreflightFailed, message).with_hint(hint))
         };
-        let here = wanted.triple;
         let there = format!(
             "{} on {}",
             self.os.as_deref().unwrap_or("an unknown system"),
@@ -87,8 +86,12 @@ impl Facts {
         }
         if self.arch.as_deref() != Some(wanted.arch) {
             return refuse(
-                format!("it is {there}, and the programs are for {here}"),
-                "build them for that machine and say where they are: --binary-path DIR",
+                format!(
+                    "it is {there}, and the programs ({}) are for {}",
+                    wanted.whose, wanted.triple
+                ),
+                "build them for that machine and say where they are: --binary-path DIR, or \
+                 BinaryPath in hives.conf",
             );
         }
         let Some(_) = &self.home else {
@@ -156,6 +159,8 @@ pub(super) struct Wanted {
     pub(super) arch: &'static str,
     /// The target they are built for.
     pub(super) triple: &'static str,
+    /// Who chose them.
+    pub(super) whose: &'static str,
     /// All of them together.
     pub(super) bytes: u64,
     /// A port that the operator chose.
@@ -196,6 +201,7 @@ mod tests {
     const WANTED: Wanted = Wanted {
         arch: "x86_64",
         triple: "x86_64-unknown-linux-gnu",
+        whose: "this build",
         bytes: 100 << 20,
         port: Some(9000),
     };
@@ -208,7 +214,7 @@ mod tests {
             (Facts { os: None, ..facts() }, "unknown system", "another machine"),
             (
                 Facts { arch: Some("aarch64".to_owned()), ..facts() },
-                "for x86_64-unknown-linux-gnu",
+                "(this build) are for x86_64-unknown-linux-gnu",
                 "--binary-path",
             ),
             (Facts { home: None, ..facts() }, "home folder", "another user"),

@@ -17,6 +17,7 @@ use protocol::{
     ApiError, ErrorCode, HiveId,
     fleet::HiveRecord,
     job::{JobEvent, Progress},
+    model::{ModelRecord, ModelSource, ModelState},
     operation::{HiveInstall, HiveOperation, HiveUninstall, HiveUpdate, ModelDelete, ModelList},
 };
 use secrecy::ExposeSecret;
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 
 use super::{
     Machines,
-    programs::{Program, Programs},
+    programs::{Program, Programs, Source},
     scripts::{self, BRIEF, LONG},
     ssh_error,
     store::Machine,
@@ -35,6 +36,26 @@ use crate::hives;
 
 /// Progress is told this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// What a purge does to a model.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Goes,
+    /// The hub's cache is everybody's: what another tool put there, or the
+    /// user, is theirs.
+    Stays,
+    /// It goes with the hive's own folder, or is not there.
+    IsNone,
+}
+
+fn fate(model: &ModelRecord) -> Fate {
+    match (model.source, model.state) {
+        (ModelSource::Demo, _) | (_, ModelState::Available) => Fate::IsNone,
+        // Only a download from here has asked for a revision.
+        (ModelSource::Hub, _) if model.revision.is_some() => Fate::Goes,
+        (ModelSource::Hub | ModelSource::File, _) => Fate::Stays,
+    }
+}
 
 /// A build that lies there and is not used yet.
 struct Staged {
@@ -50,7 +71,7 @@ impl Machines {
         let id = &it.alias;
         let _alone = self.alone(id, job).await?;
         let target = self.target(id, it.ssh.as_deref())?;
-        let programs = find(it.binary_path.clone()).await?;
+        let programs = self.programs(id, it.binary_path.as_deref()).await?;
         self.shared.fleet.hive_at(id, &target.to_string());
         let outcome = self.put_there(id, &target, &programs, it.host_key.as_deref(), job).await;
         let hive = match outcome {
@@ -114,7 +135,7 @@ impl Machines {
         let id = &it.alias;
         let _alone = self.alone(id, job).await?;
         let tunnel = self.installed(id)?;
-        let programs = find(it.binary_path.clone()).await?;
+        let programs = self.programs(id, it.binary_path.as_deref()).await?;
         let connection = job.unless_cancelled(tunnel.connection()).await??;
         let staged = self.stage(id, &connection, &programs, job).await?;
         if let Some((old, old_version)) = &staged.old {
@@ -204,14 +225,36 @@ impl Machines {
         })?;
         let list = HiveOperation::ModelList(ModelList { hive_id: Some(id.clone()) });
         for model in hives::list(&*hive, list, "models", job).await? {
-            let is_from_hub = model["source"] == "hub" && model["state"] != "available";
-            let name = model["id"].as_str().and_then(|name| name.parse().ok());
-            if let (true, Some(model)) = (is_from_hub, name) {
-                let delete = ModelDelete { hive_id: id.clone(), id: model };
-                hive.run(HiveOperation::ModelDelete(delete), job).await?;
+            let Ok(model) = serde_json::from_value::<ModelRecord>(model) else { continue };
+            match fate(&model) {
+                Fate::Goes => {
+                    let delete = ModelDelete { hive_id: id.clone(), id: model.id };
+                    hive.run(HiveOperation::ModelDelete(delete), job).await?;
+                }
+                Fate::Stays => {
+                    let message = format!("{} stays: rbee did not download it", model.id);
+                    job.narrate("hive_uninstall", message).await;
+                }
+                Fate::IsNone => {}
             }
         }
         Ok(())
+    }
+
+    /// Looks for the programs for a machine and reads them, which is the
+    /// disk's time.
+    pub(super) async fn programs(
+        &self,
+        id: &HiveId,
+        named: Option<&str>,
+    ) -> Result<Programs, ApiError> {
+        let configured = self.shared.configured.get(id);
+        let configured = configured.and_then(|target| target.binary_path.as_deref());
+        let source = Source::new(named, configured);
+        let found = tokio::task::spawn_blocking(move || Programs::find(source)).await;
+        found.unwrap_or_else(|_| {
+            Err(ApiError::new(ErrorCode::Internal, "looking for the programs crashed"))
+        })
     }
 
     /// Brings every program there, and sees that they run.
@@ -415,15 +458,6 @@ impl Machines {
     }
 }
 
-/// Looks for the programs and reads them, which is the disk's time.
-async fn find(binary_path: Option<String>) -> Result<Programs, ApiError> {
-    let find = move || Programs::find(binary_path.as_deref().map(std::path::Path::new));
-    let found = tokio::task::spawn_blocking(find).await;
-    found.unwrap_or_else(|_| {
-        Err(ApiError::new(ErrorCode::Internal, "looking for the programs crashed"))
-    })
-}
-
 fn uploading(program: &Program, done: u64, elapsed: Duration) -> JobEvent {
     let seconds = elapsed.as_secs_f64();
     let rate = (seconds > 0.0 && done > 0).then(|| done as f64 / seconds);
@@ -453,6 +487,31 @@ fn version(text: &str) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_purge_takes_what_was_downloaded_from_here_and_leaves_what_is_anybody_elses() {
+        let model = |source: &str, state: &str, revision: Option<&str>| -> ModelRecord {
+            serde_json::from_value(json!({
+                "id": "org/repo:file.gguf", "hive_id": "box", "source": source, "repo": "org/repo",
+                "revision": revision, "files": [], "bytes": 1, "state": state,
+                "architecture": null, "parameters": null, "quantisation": null,
+                "context_length": null, "memory_bytes_estimate": null, "used_by": [],
+            }))
+            .unwrap()
+        };
+        for (source, state, revision, fate_of_it) in [
+            ("hub", "ready", Some("main"), Fate::Goes),
+            ("hub", "partial", Some("main"), Fate::Goes),
+            ("hub", "failed", Some("main"), Fate::Goes),
+            ("hub", "ready", None, Fate::Stays),
+            ("hub", "partial", None, Fate::Stays),
+            ("file", "ready", None, Fate::Stays),
+            ("hub", "available", Some("main"), Fate::IsNone),
+            ("demo", "ready", None, Fate::IsNone),
+        ] {
+            assert_eq!(fate(&model(source, state, revision)), fate_of_it, "{source} {state}");
+        }
+    }
 
     #[test]
     fn versions_are_numbers() {

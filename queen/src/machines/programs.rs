@@ -1,5 +1,5 @@
-//! The programs that are put on a machine: this build's, or those that the
-//! operator names.
+//! The programs that are put on a machine: those that the operation names,
+//! or those of `hives.conf`, or this build's.
 
 use std::{
     fs::File,
@@ -19,6 +19,55 @@ const CUDA_WORKER: &str = "llm-worker-rbee-cuda";
 /// The length of a build's name: enough of its sha256 that no two meet.
 const BUILD_CHARS: usize = 16;
 
+/// Where the programs for a machine are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Where the operation says.
+    Named(PathBuf),
+    /// Where `hives.conf` says.
+    Configured(PathBuf),
+    /// Beside this program.
+    ThisBuild,
+}
+
+impl Source {
+    /// What is said for one machine counts before what is said for all times.
+    pub(super) fn new(named: Option<&str>, configured: Option<&Path>) -> Self {
+        match (named, configured) {
+            (Some(path), _) => Self::Named(path.into()),
+            (None, Some(path)) => Self::Configured(path.to_owned()),
+            (None, None) => Self::ThisBuild,
+        }
+    }
+
+    /// The operator names the hive's program, or the folder with all of them.
+    fn file(&self, name: &str) -> Result<PathBuf, ApiError> {
+        match self {
+            Self::Named(path) | Self::Configured(path) if path.is_dir() => Ok(path.join(name)),
+            Self::Named(path) | Self::Configured(path) => Ok(path.with_file_name(name)),
+            Self::ThisBuild => lifecycle::locate(name)
+                .map_err(|error| ApiError::new(ErrorCode::PreflightFailed, error.to_string())),
+        }
+    }
+
+    /// Whose word it was, for a person who has to change it.
+    fn whose(&self) -> &'static str {
+        match self {
+            Self::Named(_) => "--binary-path",
+            Self::Configured(_) => "BinaryPath in hives.conf",
+            Self::ThisBuild => "this build",
+        }
+    }
+
+    fn refuse(&self, problem: String) -> ApiError {
+        let message = format!("{}: {problem}", self.whose());
+        ApiError::new(ErrorCode::PreflightFailed, message).with_hint(
+            "--binary-path, or BinaryPath in hives.conf, names a folder on this machine with \
+             rbee-hive and llm-worker-rbee in it",
+        )
+    }
+}
+
 /// One program.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
@@ -34,22 +83,17 @@ pub(super) struct Programs {
     pub(super) all: Vec<Program>,
     /// Names exactly these programs.
     pub(super) build: String,
+    source: Source,
     arch: &'static str,
     triple: &'static str,
 }
 
 impl Programs {
     /// Looks at the programs and reads them once.
-    pub(super) fn find(binary_path: Option<&Path>) -> Result<Self, ApiError> {
+    pub(super) fn find(source: Source) -> Result<Self, ApiError> {
         let mut files = Vec::new();
         for name in NEEDED {
-            let file = match binary_path {
-                None => lifecycle::locate(name).map_err(|error| {
-                    ApiError::new(ErrorCode::PreflightFailed, error.to_string())
-                })?,
-                Some(path) => beside(path, name),
-            };
-            files.push((name, file));
+            files.push((name, source.file(name)?));
         }
         if let Some((_, hive)) = files.first() {
             let cuda = hive.with_file_name(CUDA_WORKER);
@@ -60,19 +104,15 @@ impl Programs {
         let mut all = Vec::new();
         let mut machine = None;
         for (name, file) in files {
-            let (program, kind) = read(name, &file).map_err(|error| unreadable(&file, &error))?;
+            let shown = file.display();
+            let (program, kind) = read(name, &file)
+                .map_err(|error| source.refuse(format!("cannot read {shown}: {error}")))?;
             let kind = kind.ok_or_else(|| {
-                ApiError::new(
-                    ErrorCode::PreflightFailed,
-                    format!("{} is no program for Linux on x86_64 or aarch64", file.display()),
-                )
-                .with_hint("--binary-path names a folder with rbee-hive and llm-worker-rbee in it")
+                source.refuse(format!("{shown} is no program for Linux on x86_64 or aarch64"))
             })?;
             if machine.replace(kind).is_some_and(|other| other != kind) {
-                return Err(ApiError::new(
-                    ErrorCode::PreflightFailed,
-                    format!("{} is for another processor than the rest", file.display()),
-                ));
+                let problem = format!("{shown} is for another processor than the rest");
+                return Err(source.refuse(problem));
             }
             all.push(program);
         }
@@ -81,27 +121,15 @@ impl Programs {
         all.iter().for_each(|program| digest.update(&program.sha256));
         let mut build = hex(&digest.finalize());
         build.truncate(BUILD_CHARS);
-        Ok(Self { all, build, arch, triple })
+        Ok(Self { all, build, source, arch, triple })
     }
 
     /// What they need of a machine.
     pub(super) fn wanted(&self, port: Option<u16>) -> Wanted {
         let bytes = self.all.iter().map(|program| program.bytes).sum();
-        Wanted { arch: self.arch, triple: self.triple, bytes, port }
+        let whose = self.source.whose();
+        Wanted { arch: self.arch, triple: self.triple, whose, bytes, port }
     }
-}
-
-/// The operator names the hive's program, or the folder with all of them.
-fn beside(path: &Path, name: &str) -> PathBuf {
-    if path.is_dir() { path.join(name) } else { path.with_file_name(name) }
-}
-
-fn unreadable(file: &Path, error: &io::Error) -> ApiError {
-    ApiError::new(
-        ErrorCode::PreflightFailed,
-        format!("cannot read the program {}: {error}", file.display()),
-    )
-    .with_hint("build it, or say where it is: --binary-path DIR")
 }
 
 type Kind = (&'static str, &'static str);
@@ -160,23 +188,35 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let write =
             |name: &str, bytes: &[u8]| std::fs::write(temp.path().join(name), bytes).unwrap();
+        let find = |path: &Path| Programs::find(Source::Named(path.to_owned()));
         write("rbee-hive", &elf(0xb7, "hive"));
-        let error = Programs::find(Some(temp.path())).unwrap_err();
+        let error = find(temp.path()).unwrap_err();
         assert!(error.message.contains("llm-worker-rbee") && error.hint.is_some(), "{error:?}");
         write("llm-worker-rbee", &elf(0xb7, "worker"));
-        let programs = Programs::find(Some(temp.path())).unwrap();
-        let by_file = Programs::find(Some(&temp.path().join("rbee-hive"))).unwrap();
+        let programs = find(temp.path()).unwrap();
+        let by_file = find(&temp.path().join("rbee-hive")).unwrap();
         assert_eq!((programs.all.len(), programs.build.len()), (2, BUILD_CHARS));
         assert_eq!(programs.build, by_file.build);
         let wanted = programs.wanted(None);
         assert_eq!((wanted.arch, wanted.triple), ("aarch64", "aarch64-unknown-linux-gnu"));
         write("llm-worker-rbee", &elf(0xb7, "worker 2"));
-        assert_ne!(Programs::find(Some(temp.path())).unwrap().build, programs.build);
+        assert_ne!(find(temp.path()).unwrap().build, programs.build);
         write("llm-worker-rbee", &elf(0x3e, "worker"));
-        let error = Programs::find(Some(temp.path())).unwrap_err();
+        let error = find(temp.path()).unwrap_err();
         assert!(error.message.contains("another processor"), "{error:?}");
         write("llm-worker-rbee", b"#!/bin/sh\n");
-        let error = Programs::find(Some(temp.path())).unwrap_err();
+        let error = find(temp.path()).unwrap_err();
         assert!(error.message.contains("no program for Linux"), "{error:?}");
+        let configured = Source::Configured(temp.path().to_owned());
+        let error = Programs::find(configured).unwrap_err();
+        assert!(error.message.starts_with("BinaryPath in hives.conf: "), "{error:?}");
+    }
+
+    #[test]
+    fn the_operation_is_asked_first_then_the_file_then_this_build() {
+        let file = Path::new("/file");
+        assert_eq!(Source::new(Some("/named"), Some(file)), Source::Named("/named".into()));
+        assert_eq!(Source::new(None, Some(file)), Source::Configured("/file".into()));
+        assert_eq!(Source::new(None, None), Source::ThisBuild);
     }
 }

@@ -3,12 +3,11 @@
 
 use std::{
     fs, io,
-    io::Write as _,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
-use config::{SshTarget, paths::create_private_dir};
+use config::{SshTarget, paths::replace_private_file};
 use protocol::{ApiError, ErrorCode, HiveId, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -60,14 +59,7 @@ impl Store {
 
     pub(super) fn put(&self, id: &HiveId, machine: &Machine) -> Result<(), ApiError> {
         let file = self.dir(id).join("machine.json");
-        let write = || {
-            create_private_dir(&self.dir(id))?;
-            let mut new = tempfile::NamedTempFile::new_in(self.dir(id))?;
-            serde_json::to_writer(&mut new, machine)?;
-            new.as_file().sync_all()?;
-            new.persist(&file).map_err(|error| error.error)?;
-            Ok(())
-        };
+        let write = || replace_private_file(&file, &serde_json::to_vec(machine)?);
         write().map_err(|error| cannot(&file, &error))
     }
 
@@ -75,16 +67,10 @@ impl Store {
     pub(super) fn token(&self, id: &HiveId) -> Result<SecretString, ApiError> {
         let file = self.dir(id).join("token");
         if !file.exists() {
-            let make = || {
-                create_private_dir(&self.dir(id))?;
-                // Made readable by its owner alone.
-                let mut new = tempfile::NamedTempFile::new_in(self.dir(id))?;
-                let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-                new.write_all(SecretString::from(token).expose_secret().as_bytes())?;
-                new.persist(&file).map_err(|error| error.error)?;
-                Ok(())
-            };
-            make().map_err(|error| cannot(&file, &error))?;
+            let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+            let token = SecretString::from(token);
+            replace_private_file(&file, token.expose_secret().as_bytes())
+                .map_err(|error| cannot(&file, &error))?;
         }
         config::read_token(&file)
             .map_err(|error| ApiError::new(ErrorCode::Internal, error.to_string()))

@@ -11,6 +11,7 @@
 //! holds one finds the same worker behind it again.
 
 mod keeper;
+mod retry;
 
 use std::{
     collections::BTreeSet,

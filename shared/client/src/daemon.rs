@@ -16,7 +16,10 @@ use protocol::{
     operation::Operation,
     routes,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header::HeaderValue};
+use reqwest::{
+    Certificate, Method, RequestBuilder, Response, StatusCode,
+    header::{HeaderMap, HeaderValue},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
@@ -35,6 +38,7 @@ pub struct Daemon {
     request_id: Option<HeaderValue>,
     limits: Limits,
     socket: Option<Arc<Path>>,
+    trusted: Option<Arc<[Certificate]>>,
     clients: Arc<Clients>,
 }
 
@@ -60,6 +64,7 @@ impl Daemon {
             request_id: None,
             limits: Limits::default(),
             socket: None,
+            trusted: None,
             clients: Arc::default(),
         })
     }
@@ -82,10 +87,41 @@ impl Daemon {
     pub fn through_socket(self, socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: Some(socket.into().into()),
-            peer: self.peer.behind_socket(),
+            peer: self.peer.behind("the tunnel to it is down"),
             clients: Arc::default(),
             ..self
         }
+    }
+
+    /// Trusts the authorities in this PEM file, and no others, to vouch for
+    /// the daemon; or says what is wrong with it.
+    pub fn trusting_only(self, pem: &[u8]) -> Result<Self, String> {
+        let trusted = Some(transport::authorities(pem)?.into());
+        Ok(Self { trusted, clients: Arc::default(), ..self })
+    }
+
+    /// The worker to which this hive passes on what is asked below `path`.
+    /// Whether the hive answers says nothing about the worker.
+    #[must_use]
+    pub fn relaying(&self, path: &str) -> Self {
+        let url = format!("{}{path}", self.peer.url());
+        let peer = Peer::new(&url).named("worker").behind("its hive does not answer");
+        Self { peer, ..self.clone() }
+    }
+
+    /// Asks the daemon what somebody else asked us, and returns its answer
+    /// whatever it is.
+    pub async fn pass_on(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: reqwest::Body,
+    ) -> Result<Response, ClientError> {
+        let request = self.request(Use::Job, method, path)?.headers(headers).body(body);
+        let silence = Use::Job.silence(&self.limits).unwrap_or_default();
+        let budget = Budget { limit: silence, deadline: None };
+        request.send().await.map_err(|error| self.fault(&error, &budget))
     }
 
     /// Bounds every wait by the deadline and tells the daemon what is left of
@@ -248,7 +284,8 @@ impl Daemon {
         method: Method,
         path: &str,
     ) -> Result<RequestBuilder, ClientError> {
-        let client = self.clients.get(purpose, &self.peer, self.socket.as_deref(), &self.limits)?;
+        let (socket, trusted) = (self.socket.as_deref(), self.trusted.as_deref());
+        let client = self.clients.get(purpose, &self.peer, socket, trusted, &self.limits)?;
         let mut request = client.request(method, format!("{}{path}", self.peer.url()));
         if let Some(token) = &self.token {
             request = request.header(reqwest::header::AUTHORIZATION, self.bearer(token)?);

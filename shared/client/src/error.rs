@@ -9,25 +9,26 @@ use protocol::{ApiError, JobId};
 pub struct Peer {
     name: Option<&'static str>,
     url: Arc<str>,
-    is_behind_socket: bool,
+    way_is_down: Option<&'static str>,
 }
 
 impl Peer {
     pub(crate) fn new(url: &str) -> Self {
-        Self { name: None, url: url.into(), is_behind_socket: false }
+        Self { name: None, url: url.into(), way_is_down: None }
     }
 
     pub(crate) fn named(self, name: &'static str) -> Self {
         Self { name: Some(name), ..self }
     }
 
-    pub(crate) fn behind_socket(self) -> Self {
-        Self { is_behind_socket: true, ..self }
+    /// Reached through something else, whose refusal says nothing about the
+    /// daemon: only that, in these words, the way to it is down.
+    pub(crate) fn behind(self, way_is_down: &'static str) -> Self {
+        Self { way_is_down: Some(way_is_down), ..self }
     }
 
-    /// Whether a refusal comes from the near end of a tunnel.
-    pub(crate) fn is_behind_socket(&self) -> bool {
-        self.is_behind_socket
+    pub(crate) fn way_is_down(&self) -> Option<&'static str> {
+        self.way_is_down
     }
 
     /// The base address.
@@ -54,6 +55,8 @@ pub enum ConnectFault {
     TimedOut(Duration),
     /// The host's name is not known.
     UnknownHost,
+    /// There is no trusting who answers, in the words of TLS.
+    Untrusted(String),
     /// Anything else, in the system's words.
     Other(String),
 }
@@ -66,6 +69,9 @@ impl fmt::Display for ConnectFault {
                 write!(f, "did not accept a connection within {}", Seconds(*after))
             }
             Self::UnknownHost => f.write_str("cannot be found: its name does not resolve"),
+            Self::Untrusted(cause) => {
+                write!(f, "shows a TLS certificate that is not trusted here: {cause}")
+            }
             Self::Other(cause) => write!(f, "cannot be reached: {cause}"),
         }
     }
@@ -189,6 +195,11 @@ impl ClientError {
     /// Whether nobody listens there.
     pub fn is_refused(&self) -> bool {
         matches!(self.root(), Self::Unreachable { fault: ConnectFault::Refused, .. })
+    }
+
+    /// Whether it could not prove who it is.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self.root(), Self::Unreachable { fault: ConnectFault::Untrusted(_), .. })
     }
 
     /// Whether time ran out: the daemon's or the whole call's.

@@ -4,7 +4,7 @@
 use std::{error::Error, io, path::Path, sync::OnceLock, time::Duration};
 
 use protocol::error::ErrorBody;
-use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Certificate, Client, Response, StatusCode, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 
 use crate::{ClientError, ConnectFault, Limits, Peer, Silence};
@@ -57,6 +57,7 @@ impl Clients {
         purpose: Use,
         peer: &Peer,
         socket: Option<&Path>,
+        trusted: Option<&[Certificate]>,
         limits: &Limits,
     ) -> Result<&Client, ClientError> {
         let cell = match purpose {
@@ -67,19 +68,50 @@ impl Clients {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let client = build(purpose.silence(limits), socket, limits.connect).map_err(|error| {
-            ClientError::Setup { peer: peer.clone(), reason: root_cause(&error) }
+        let trust = Trust::new(peer, trusted);
+        let client = build(purpose.silence(limits), socket, trust, limits.connect);
+        let client = client.map_err(|error| ClientError::Setup {
+            peer: peer.clone(),
+            reason: root_cause(&error),
         })?;
         Ok(cell.get_or_init(|| client))
+    }
+}
+
+/// Whose certificates count.
+enum Trust<'a> {
+    /// Nobody's, where there is no TLS; all authorities of the world would be
+    /// kept in memory once more for each daemon.
+    Nobody,
+    /// Those that this machine and the web trust.
+    Everybody,
+    /// These authorities and no others.
+    These(&'a [Certificate]),
+}
+
+impl<'a> Trust<'a> {
+    fn new(peer: &Peer, trusted: Option<&'a [Certificate]>) -> Self {
+        match trusted {
+            _ if !peer.url().starts_with("https:") => Self::Nobody,
+            Some(trusted) => Self::These(trusted),
+            None => Self::Everybody,
+        }
     }
 }
 
 fn build(
     silence: Option<Duration>,
     socket: Option<&Path>,
+    trust: Trust<'_>,
     connect: Duration,
 ) -> reqwest::Result<Client> {
-    let builder = Client::builder()
+    let these = if let Trust::These(these) = trust { these } else { &[] };
+    let builder = these
+        .iter()
+        .cloned()
+        .fold(Client::builder(), |builder, authority| builder.add_root_certificate(authority));
+    let builder = builder
+        .tls_built_in_root_certs(matches!(trust, Trust::Everybody))
         // A daemon never redirects; whoever does must not be sent the token.
         .redirect(Policy::none())
         // The fleet is reached straight or through our own tunnels. A proxy
@@ -100,6 +132,15 @@ fn build(
         None => builder,
     }
     .build()
+}
+
+/// The authorities in a PEM file.
+pub(crate) fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(authorities) if !authorities.is_empty() => Ok(authorities),
+        Ok(_) => Err("it holds no certificate; one begins with -----BEGIN CERTIFICATE-----".into()),
+        Err(error) => Err(root_cause(&error)),
+    }
 }
 
 /// Checks an address and brings it into the form that paths are added to.
@@ -254,8 +295,10 @@ pub(crate) fn fault(
         return ClientError::Setup { peer, reason: root_cause(error) };
     }
     if error.is_connect() {
-        let fault = if peer.is_behind_socket() {
-            ConnectFault::Other("the tunnel to it is down".to_owned())
+        let fault = if let Some(untrusted) = untrusted(error) {
+            ConnectFault::Untrusted(untrusted)
+        } else if let Some(way_is_down) = peer.way_is_down() {
+            ConnectFault::Other(way_is_down.to_owned())
         } else if io_kind(error) == Some(io::ErrorKind::ConnectionRefused) {
             ConnectFault::Refused
         } else if error.is_timeout() {
@@ -271,6 +314,12 @@ pub(crate) fn fault(
         return ClientError::TimedOut { peer, silence, after };
     }
     ClientError::Broken { peer, reason: root_cause(error) }
+}
+
+/// What TLS found wrong with a certificate.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    let said = chain(error).last()?.to_string();
+    Some(excerpt(said.strip_prefix("invalid peer certificate: ")?))
 }
 
 fn chain(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {

@@ -4,11 +4,12 @@
 //! it back: a hive speaks for itself, and what it said yesterday decides
 //! nothing. So the file holds what this queen has heard since she started.
 
-use std::{collections::BTreeMap, io, io::Write, path::PathBuf};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
-use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
 use protocol::{HiveId, Timestamp, fleet::CapabilityDevice};
 use serde::Serialize;
+
+use crate::paths::replace_private_file;
 
 const HEADER: &str = "\
 # Written by queen-rbee whenever a hive comes up or is asked for its devices.
@@ -83,21 +84,8 @@ impl CapabilitiesFile {
         self.document.hives.insert(alias.clone(), entry);
         let yaml = serde_saphyr::to_string(&self.document)
             .map_err(|source| CapabilitiesError::Encode { path: self.path.clone(), source })?;
-        self.write(&yaml)
+        replace_private_file(&self.path, format!("{HEADER}{yaml}").as_bytes())
             .map_err(|source| CapabilitiesError::Write { path: self.path.clone(), source })
-    }
-
-    fn write(&self, yaml: &str) -> io::Result<()> {
-        if let Some(dir) = self.path.parent() {
-            crate::paths::create_private_dir(dir)?;
-        }
-        let mut options = AtomicWriteFile::options();
-        options.preserve_mode(false).preserve_owner(false);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&self.path)?;
-        file.write_all(HEADER.as_bytes())?;
-        file.write_all(yaml.as_bytes())?;
-        file.commit()
     }
 }
 

@@ -23,6 +23,7 @@ pub fn check(paths: &Paths) -> Check {
     let mut config = read(&path, &mut problems, Config::parse).unwrap_or_default();
     let declared = read(&paths.hives_file(), &mut problems, hives_conf::parse);
     config.add_hives(declared.unwrap_or_default());
+    config.warn_of_open_tokens();
 
     let of_hives = config.hives.values().filter_map(|entry| match &entry.reach {
         Reach::Http { token_file, .. } => Some((Some(&entry.origin), token_file.as_deref()?)),
@@ -35,6 +36,14 @@ pub fn check(paths: &Paths) -> Check {
         if let Err(error) = read_token(token_file) {
             let place = origin.map_or_else(|| path.display().to_string(), ToString::to_string);
             problems.push(format!("{place}: {}", with_causes(&error)));
+        }
+    }
+    for entry in config.hives.values() {
+        if let Reach::Http { ca_file: Some(file), .. } = &entry.reach
+            && let Err(error) = std::fs::File::open(file)
+        {
+            let problem = format!("cannot read the CA file {}: {error}", file.display());
+            problems.push(format!("{}: {problem}", entry.origin));
         }
     }
     Check { config, problems }
@@ -98,7 +107,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let paths = paths(temp.path());
         fs::write(paths.config_file(), "[queen]\ntoken_file = \"queen.token\"\n").unwrap();
-        fs::write(paths.hives_file(), "Host a\n  Url http://a:1\n  TokenFile a.token\n").unwrap();
+        fs::write(paths.hives_file(), "Host a\n  Url https://a:1\n  TokenFile a.token\n").unwrap();
         let problems = check(&paths).problems;
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("config.toml: ") && problems[0].contains("queen.token"));

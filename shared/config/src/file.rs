@@ -23,7 +23,7 @@ use crate::{
     hives_conf,
     keys::{KeysConfig, Place, Written},
     text_file,
-    toml_section::{Section, Source},
+    toml_section::{Located, Section, Source},
 };
 
 /// Everything `config.toml` and `hives.conf` can say.
@@ -226,6 +226,7 @@ impl Config {
         if let Some(text) = text_file::read(&path)? {
             config.add_hives(hives_conf::parse(&path, &text)?);
         }
+        config.warn_of_open_tokens();
         Ok(config)
     }
 
@@ -354,15 +355,21 @@ fn read_hive(
 ) -> Result<Reach, ConfigError> {
     let url = section.parsed("url", BaseUrl::SHAPE)?;
     let token_file = section.parsed::<PathBuf>("token_file", TOKEN_FILE_SHAPE)?;
+    let ca_file = section.parsed::<PathBuf>("ca_file", "the path of a file")?;
+    let insecure_http = section.boolean("insecure_http")?.unwrap_or(false);
     section.finish()?;
-    match (url, token_file) {
-        (Some(url), token) => {
-            let token_file = token.map(|token| beside(source.path, &token.value));
-            Ok(Reach::Http { url: url.value, token_file })
+    let said_at = token_file.as_ref().or(ca_file.as_ref()).map(|it| it.offset);
+    match (url, said_at) {
+        (Some(url), said_at) => {
+            let file = |it: Option<Located<PathBuf>>| it.map(|it| beside(source.path, &it.value));
+            let permit = ("`insecure_http = true`", insecure_http);
+            Reach::http(url.value, file(token_file), file(ca_file), permit)
+                .map_err(|problem| source.refuse(said_at.unwrap_or(url.offset), problem))
         }
-        (None, Some(token)) => {
-            Err(source.refuse(token.offset, "`token_file` needs a `url` to show the token to"))
-        }
+        (None, Some(offset)) => Err(source.refuse(
+            offset,
+            "`token_file` needs a `url` to show the token to, and `ca_file` one to vouch for",
+        )),
         (None, None) => hives_conf::reach_by_alias(alias, source.path),
     }
 }
@@ -381,6 +388,27 @@ impl BaseUrl {
     /// The address without a `/` at its end.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether what is sent there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// Whether this is a daemon of this machine. One that shows a certificate
+    /// is taken for one of another, whatever its address.
+    pub fn is_here(&self) -> bool {
+        let host = self.0.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        let host = host.unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_loopback = host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.is_loopback());
+        is_loopback && !self.is_https()
+    }
+
+    /// Whether somebody on the way could read what is sent there.
+    pub fn is_open(&self) -> bool {
+        !self.is_https() && !self.is_here()
     }
 }
 

@@ -29,6 +29,9 @@ pub enum Reach {
         url: BaseUrl,
         /// The file with the token that it wants to see.
         token_file: Option<PathBuf>,
+        /// The file with the only authorities that may vouch for it; absent:
+        /// those that this machine and the web trust.
+        ca_file: Option<PathBuf>,
     },
     /// Through the system's `ssh`.
     Ssh(SshTarget),
@@ -49,11 +52,38 @@ pub struct SshTarget {
     /// Where the hive listens on that machine; absent: the system chooses for
     /// one that is installed, and 9000 for any other.
     pub hive_port: Option<Port>,
-    /// Where the hive's program is on that machine.
-    pub binary_path: Option<FilePath>,
+    /// The folder, on this machine, with the programs that are put there;
+    /// absent: this build's.
+    pub binary_path: Option<PathBuf>,
     /// The file with the token that a hive wants to see which was not
     /// installed from here.
     pub token_file: Option<PathBuf>,
+}
+
+impl Reach {
+    /// A hive at an address of its own; refused where everybody on the way
+    /// could read its token, unless `is_permitted` by what is called `permit`.
+    pub(crate) fn http(
+        url: BaseUrl,
+        token_file: Option<PathBuf>,
+        ca_file: Option<PathBuf>,
+        (permit, is_permitted): (&str, bool),
+    ) -> Result<Self, String> {
+        if token_file.is_some() && url.is_open() && !is_permitted {
+            return Err(format!(
+                "its token would be sent to {url} for everybody on the way to read: use https:// \
+                 or ssh; where the network itself keeps it secret, {permit}"
+            ));
+        }
+        if ca_file.is_some() && !url.is_https() {
+            return Err(format!("{url} shows no certificate that its CA file could vouch for"));
+        }
+        Ok(Self::Http { url, token_file, ca_file })
+    }
+
+    fn shows_token_openly(&self) -> bool {
+        matches!(self, Self::Http { url, token_file: Some(_), .. } if url.is_open())
+    }
 }
 
 impl SshTarget {
@@ -162,6 +192,16 @@ impl SshTarget {
 }
 
 impl Config {
+    /// Says aloud whose tokens can be read on their way.
+    pub(crate) fn warn_of_open_tokens(&mut self) {
+        for (alias, entry) in self.hives.iter().filter(|(_, it)| it.reach.shows_token_openly()) {
+            self.warnings.push(format!(
+                "{}: the token of hive '{alias}' can be read by everybody on the way to {}",
+                entry.origin, entry.reach
+            ));
+        }
+    }
+
     /// Takes in what `hives.conf` declares. It wins over `config.toml`, and
     /// says so where it does.
     pub(crate) fn add_hives(&mut self, declared: BTreeMap<HiveId, HiveEntry>) {
@@ -234,6 +274,40 @@ mod tests {
         let config = load("", "Host localhost\n  HostName 127.0.0.1\n  HivePort 8081\n");
         assert!(config.hives.is_empty());
         assert!(config.warnings[0].contains("hives.conf:1: 'localhost' is this machine"));
+    }
+
+    #[test]
+    fn a_token_that_others_could_read_is_refused_and_where_it_is_permitted_that_is_said() {
+        let toml = |text: &str| Config::parse(Path::new("/c/config.toml"), text);
+        let open = "[hives.box]\nurl = \"http://10.0.0.1:9000\"\ntoken_file = \"t\"\n";
+        let error = toml(open).unwrap_err().to_string();
+        assert!(error.starts_with("/c/config.toml:3: its token would be sent"), "{error}");
+        assert!(error.contains("`insecure_http = true`"), "{error}");
+        let conf = |text| crate::hives_conf::parse(Path::new("/c/hives.conf"), text);
+        let error = conf("Host box\nUrl http://box:9000\nTokenFile t\n").unwrap_err().to_string();
+        assert!(error.starts_with("/c/hives.conf:3: its token would be sent"), "{error}");
+        assert!(error.contains("`InsecureHttp yes`"), "{error}");
+
+        let permitted = load("", "Host box\nUrl http://box:9000\nTokenFile t\nInsecureHttp yes\n");
+        assert!(permitted.warnings[0].contains("the token of hive 'box' can be read"));
+        for harmless in
+            ["http://127.0.0.1:9000", "http://[::1]:9", "http://localhost:9", "https://b"]
+        {
+            let config = load("", &format!("Host box\nUrl {harmless}\nTokenFile t\n"));
+            assert_eq!(config.warnings, [] as [&str; 0], "{harmless}");
+        }
+    }
+
+    #[test]
+    fn an_authority_vouches_for_https_alone() {
+        let conf = |text| crate::hives_conf::parse(Path::new("/c/hives.conf"), text);
+        let hives = conf("Host box\nUrl https://box\nCaFile box.pem\n").unwrap();
+        let Reach::Http { ca_file, .. } = &hives.values().next().unwrap().reach else { panic!() };
+        assert_eq!(ca_file.as_deref(), Some(Path::new("/c/box.pem")));
+        let error = conf("Host box\nUrl http://box:9\nCaFile box.pem\n").unwrap_err().to_string();
+        assert!(error.starts_with("/c/hives.conf:3: http://box:9 shows no certificate"), "{error}");
+        let error = conf("Host box\nInsecureHttp maybe\n").unwrap_err().to_string();
+        assert!(error.contains("`InsecureHttp` must be `yes` or `no`"), "{error}");
     }
 
     #[test]

@@ -25,14 +25,14 @@ use protocol::{HiveId, routes, suggest::nearest};
 use crate::{
     BaseUrl, ConfigError,
     hives::{HiveEntry, Origin, Reach, SshTarget},
-    values::{FilePath, HostName, InvalidValue, Port, Transport, UserName},
+    values::{FilePath, HostName, InvalidValue, Port, Transport, UserName, YesNo},
     words::{self, Words},
 };
 
 /// Aliases in one file; a fleet beyond this is not kept in a text file.
 const ALIASES_MAX: usize = 1_000;
 
-const KEYWORDS: [&str; 10] = [
+const KEYWORDS: [&str; 12] = [
     "Host",
     "HostName",
     "Port",
@@ -43,6 +43,8 @@ const KEYWORDS: [&str; 10] = [
     "Transport",
     "Url",
     "TokenFile",
+    "CaFile",
+    "InsecureHttp",
 ];
 
 /// The hives that `text`, which stands in the file `path`, declares.
@@ -73,6 +75,8 @@ struct Settings {
     transport: Option<Set<Transport>>,
     url: Option<Set<BaseUrl>>,
     token_file: Option<Set<FilePath>>,
+    ca_file: Option<Set<FilePath>>,
+    insecure_http: Option<Set<YesNo>>,
 }
 
 /// Whom a block is for.
@@ -186,6 +190,8 @@ impl Settings {
             "Transport" => first(&mut self.transport, keyword, value, line),
             "Url" => first(&mut self.url, keyword, value, line),
             "TokenFile" => first(&mut self.token_file, keyword, value, line),
+            "CaFile" => first(&mut self.ca_file, keyword, value, line),
+            "InsecureHttp" => first(&mut self.insecure_http, keyword, value, line),
             _ => Err(unknown(keyword)),
         }
     }
@@ -205,6 +211,8 @@ impl Settings {
         fill(&mut self.transport, &later.transport);
         fill(&mut self.url, &later.url);
         fill(&mut self.token_file, &later.token_file);
+        fill(&mut self.ca_file, &later.ca_file);
+        fill(&mut self.insecure_http, &later.insecure_http);
     }
 
     /// What the settings of one alias amount to.
@@ -231,6 +239,7 @@ impl Settings {
             })?,
         };
         let hive_port = self.hive_port.map(|set| set.value);
+        let said_at = self.token_file.as_ref().or(self.ca_file.as_ref()).map_or(line, |it| it.line);
         let token_file = self.token_file.map(|file| file.value.against(path));
         if transport == Transport::Ssh {
             return Ok(Reach::Ssh(SshTarget {
@@ -239,7 +248,7 @@ impl Settings {
                 user: self.user.map(|set| set.value),
                 identity_file: self.identity_file.map(|set| set.value),
                 hive_port,
-                binary_path: self.binary_path.map(|set| set.value),
+                binary_path: self.binary_path.map(|file| file.value.against(path)),
                 token_file,
             }));
         }
@@ -252,7 +261,10 @@ impl Settings {
                     })?
             }
         };
-        Ok(Reach::Http { url, token_file })
+        let ca_file = self.ca_file.map(|file| file.value.against(path));
+        let is_permitted = self.insecure_http.is_some_and(|set| set.value == YesNo::Yes);
+        Reach::http(url, token_file, ca_file, ("`InsecureHttp yes`", is_permitted))
+            .map_err(|problem| ConfigError::invalid(path, said_at, problem))
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
     ffi::OsString,
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -29,7 +29,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
 use protocol::Timestamp;
 use rustix::{
     fs::{FlockOperation, flock},
@@ -38,7 +37,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{paths::create_private_dir, procfs};
+use crate::{
+    paths::{create_private_dir, replace_private_file},
+    procfs,
+};
 
 /// The holder needs a moment between taking the lock and saying who it is, in
 /// which its record goes to the disk; it needs none to be named when it has.
@@ -342,12 +344,7 @@ fn write_record(dir: &Path, record: &Record) -> Result<(), InstanceError> {
     let path = record_path(dir);
     let write = || {
         let json = serde_json::to_vec_pretty(record)?;
-        let mut options = AtomicWriteFile::options();
-        // The mode of the one before does not matter, nor who made it.
-        options.preserve_mode(false).preserve_owner(false);
-        let mut file = std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600).open(&path)?;
-        file.write_all(&json)?;
-        file.commit()
+        replace_private_file(&path, &json)
     };
     write().map_err(io_error("write", &path))
 }

@@ -7,11 +7,13 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
-    os::unix::fs::DirBuilderExt,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use atomic_write_file::{AtomicWriteFile, unix::OpenOptionsExt as _};
 use directories::ProjectDirs;
 use protocol::WorkerId;
 
@@ -126,6 +128,21 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Puts a file there that this user alone can read, in place of the one before
+/// if there was one: whoever reads it finds the old content or the new, whole,
+/// also after a power cut. Its directory is made if it is not there.
+pub fn replace_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        create_private_dir(dir)?;
+    }
+    let mut options = AtomicWriteFile::options();
+    // The mode of the one before does not matter, nor who made it.
+    options.preserve_mode(false).preserve_owner(false);
+    let mut file = OpenOptionsExt::mode(&mut options, 0o600).open(path)?;
+    file.write_all(content)?;
+    file.commit()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -177,6 +194,19 @@ mod tests {
     fn without_home_and_override_the_error_names_the_variable_that_helps() {
         let error = resolve(&ALL[..2], false).unwrap_err();
         assert_eq!(error, PathsError::NoHome { variable: "RBEE_CACHE_DIR" });
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_for_this_user_alone_whatever_was_there() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("a/file");
+        replace_private_file(&file, b"first").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        replace_private_file(&file, b"second").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"second");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(temp.path().join("a")).unwrap().count(), 1, "nothing is left over");
+        assert!(replace_private_file(&temp.path().join("a"), b"").is_err(), "no directory goes");
     }
 
     #[test]

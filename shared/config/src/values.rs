@@ -84,7 +84,7 @@ value! {
 }
 
 value! {
-    /// The path of a file: `BinaryPath`, `IdentityFile`, `TokenFile`.
+    /// The path of a file: `BinaryPath`, `CaFile`, `IdentityFile`, `TokenFile`.
     FilePath,
     "be a path (letters, digits, `/`, `.`, `_`, `-`, `+`, `,`, `@`; not beginning with `-`; `~/` \
      only at its beginning; at most 1024)",
@@ -153,6 +153,27 @@ impl FromStr for Transport {
             "ssh" => Ok(Self::Ssh),
             "http" => Ok(Self::Http),
             _ => Err(InvalidValue::new("be `ssh` or `http`", text)),
+        }
+    }
+}
+
+/// `InsecureHttp`: whether something is permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum YesNo {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
+impl FromStr for YesNo {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.to_ascii_lowercase().as_str() {
+            "yes" => Ok(Self::Yes),
+            "no" => Ok(Self::No),
+            _ => Err(InvalidValue::new("be `yes` or `no`", text)),
         }
     }
 }

@@ -37,6 +37,9 @@ pub const HIVE_HEARTBEAT: &str = "/v1/heartbeat";
 pub const CAPABILITIES: &str = "/capabilities";
 /// A worker's log, on its hive and on the queen, as a router pattern.
 pub const WORKER_LOGS_PATTERN: &str = "/v1/workers/{worker_id}/logs";
+/// What a hive passes on to one of its workers, for a queen who reaches only
+/// the hive, as a router pattern: the worker's own path stands behind it.
+pub const WORKER_RELAY_PATTERN: &str = "/v1/workers/{worker_id}/relay/{*path}";
 /// Start an inference on a worker.
 pub const INFERENCE: &str = "/v1/inference";
 /// One inference request, as a router pattern.
@@ -62,6 +65,7 @@ pub fn owner(path: &str) -> Option<&'static str> {
         JOBS | EVENTS | STATUS => Some("the queen does, and every hive"),
         INFERENCE => Some("a worker does; ask the queen for `infer`"),
         _ if is_below(INFERENCE) => Some("a worker does"),
+        _ if is_below("/v1/workers") && path.contains("/relay/") => Some("a hive does"),
         _ if is_below(JOBS) || is_below("/v1/workers") => Some("the queen does, and every hive"),
         _ => None,
     }
@@ -80,6 +84,11 @@ pub fn job_stream(id: &JobId) -> String {
 /// A worker's log.
 pub fn worker_logs(id: &WorkerId) -> String {
     format!("/v1/workers/{id}/logs")
+}
+
+/// What a hive passes on to a worker.
+pub fn worker_relay(id: &WorkerId) -> String {
+    format!("/v1/workers/{id}/relay")
 }
 
 /// One inference request.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use harness::{Answer, Cluster, Daemon, Script};
+use protocol::routes;
 use serde_json::{Value, json};
 
 use super::{Walk, lines};
@@ -24,6 +25,7 @@ const ROUTES: &str = r#"
 /v1/heartbeat                     | queen             | POST*           |                       |
 /capabilities                     | hive              | GET HEAD        |                       |
 /v1/workers/{worker_id}/logs      | queen hive        | GET HEAD        | lines after follow    | worker_not_found
+/v1/workers/{worker_id}/relay/{*path} | hive          | DELETE GET HEAD POST |                  | worker_not_found
 /v1/inference                     | worker            | POST*           |                       |
 /v1/inference/{request_id}        | worker            | DELETE          |                       | request_not_found
 /v1/inference/{request_id}/stream | worker            | GET HEAD        |                       | request_not_found
@@ -61,6 +63,13 @@ fn rows() -> Vec<Row> {
 
 impl Row {
     fn with_id(&self, id: &str) -> String {
+        // A worker's own path, behind its hive's.
+        let there =
+            format!("/relay{}", routes::INFERENCE_STREAM_PATTERN).replace("{request_id}", "req-1");
+        self.with_first_id(id).replace("/relay/{*path}", &there)
+    }
+
+    fn with_first_id(&self, id: &str) -> String {
         match (self.path.find('{'), self.path.find('}')) {
             (Some(from), Some(to)) => {
                 format!("{}{id}{}", &self.path[..from], &self.path[to + 1..])

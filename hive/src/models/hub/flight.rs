@@ -30,7 +30,7 @@ use super::{
     meter::Meter,
     verify::{self, Verdict},
 };
-use crate::models::cache::HubCache;
+use crate::{models::cache::HubCache, size::MIB};
 
 /// How often followers are told how far it is.
 const TICK: Duration = Duration::from_millis(500);
@@ -186,7 +186,6 @@ impl One<'_> {
         let needed = room_needed(*bytes, self.committed());
         match verify::free_bytes(self.order.cache.root()) {
             Some(free) if free < needed => {
-                const MIB: u64 = 1024 * 1024;
                 let (needed, free) = (needed.div_ceil(MIB), free / MIB);
                 let folder = self.order.cache.root().display();
                 let message =

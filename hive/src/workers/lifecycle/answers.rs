@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use protocol::fleet::{Health, WorkerHealth, WorkerState};
 
 use super::{Effect, Stage, WorkerEntry};
+use crate::size::to_mib;
 
 /// Numbers of a worker that has not answered for this long are not known.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-const MIB: u64 = 1024 * 1024;
 
 impl WorkerEntry {
     pub(super) fn answered(&mut self, health: Health, now: Instant) -> Vec<Effect> {
@@ -93,8 +92,7 @@ impl WorkerEntry {
         record.slots_total = details.slots_total.or(record.slots_total);
         record.slots_busy = details.slots_busy;
         record.context_length = details.context_length.or(record.context_length);
-        // Rounded, so that noise is not a message.
-        record.memory_bytes = details.memory_bytes.map(|bytes| (bytes + MIB / 2) / MIB * MIB);
+        record.memory_bytes = details.memory_bytes.map(to_mib);
         record.tokens_per_second =
             details.tokens_per_second.map(|rate| (rate * 10.0).round() / 10.0);
         record.time_to_first_token_ms = details.time_to_first_token_ms;

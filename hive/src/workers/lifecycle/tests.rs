@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use protocol::{fleet::WorkerHealth, job::Progress};
 
 use super::*;
-use crate::workers::launcher::tests::{launcher, spec};
+use crate::{
+    size::MIB,
+    workers::launcher::tests::{launcher, spec},
+};
 
 pub(in crate::workers) const POLICY: RestartPolicy =
     RestartPolicy { delay_first: Duration::from_secs(1), tries_max: 5 };
@@ -69,7 +72,6 @@ impl Life {
 }
 
 pub(super) const AT: Timestamp = Timestamp::UNIX_EPOCH;
-const MIB: u64 = 1024 * 1024;
 
 pub(super) fn tick() -> Event {
     Event::Tick

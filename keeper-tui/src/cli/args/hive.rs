@@ -34,7 +34,8 @@ pub enum Hive {
         /// The machine
         #[arg(value_name = "ALIAS")]
         alias: HiveId,
-        /// The folder with the programs for that machine [default: this build's]
+        /// The folder with the programs for that machine [default: as
+        /// hives.conf says, or this build's]
         #[arg(long, value_name = "DIR")]
         binary_path: Option<PathBuf>,
         /// Also when they are older than those that are there
@@ -47,12 +48,13 @@ pub enum Hive {
         #[arg(value_name = "ALIAS")]
         alias: HiveId,
     },
-    /// Take a machine's hive away; its models stay
+    /// Take a machine's hive away; models stay
     Uninstall {
         /// The machine
         #[arg(value_name = "ALIAS")]
         alias: HiveId,
-        /// The models go as well
+        /// The models that it downloaded go as well; what other tools put into
+        /// the hub's cache stays
         #[arg(long)]
         purge: bool,
         /// Only forget it: the machine is gone for good

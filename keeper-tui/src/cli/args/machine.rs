@@ -12,7 +12,8 @@ pub struct InstallArgs {
     /// Which machine, and how it is reached
     #[command(flatten)]
     pub reach: Reach,
-    /// The folder with the programs for that machine [default: this build's]
+    /// The folder with the programs for that machine [default: as hives.conf
+    /// says, or this build's]
     #[arg(long, value_name = "DIR")]
     pub binary_path: Option<PathBuf>,
 }

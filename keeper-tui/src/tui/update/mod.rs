@@ -23,6 +23,7 @@ use protocol::{JobId, WorkerId, job::Level, logs::LogLine};
 
 pub(crate) use self::seen::is_seen;
 use super::{
+    address,
     effect::Effect,
     keymap::{self, Context},
     message::{JobNews, Message},
@@ -63,6 +64,7 @@ pub(crate) fn update(model: &mut Model, message: Message, now: Now) -> Vec<Effec
         }
         Message::Resize { width, height } => model.size = (width, height),
         Message::Tick => lists::arrange(model, now),
+        Message::Moved(url) => model.address = address(&url),
         Message::Feed(news) => feed::news(model, news, now),
         Message::Job { job, news } => job_news(model, &job, news, now),
         Message::Submitted { ticket, result } => submitted(model, ticket, result, now),
@@ -326,6 +328,8 @@ fn start_ended(model: &mut Model, result: Result<(), String>, now: Now, effects:
 mod action_tests;
 #[cfg(test)]
 mod machine_tests;
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

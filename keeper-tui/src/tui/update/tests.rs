@@ -1,22 +1,18 @@
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use proptest::prelude::*;
 use protocol::{
-    fleet::{Change, FeedEvent, Gone, HiveState, WorkerState},
-    job::{EndMarker, JobEvent, JobState},
-    logs::{LogLine, LogSource},
+    fleet::{Change, FeedEvent, Gone, HiveState},
+    job::JobState,
     operation::{Operation, QueenOperation},
 };
-use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::tui::{
     actions::Target,
-    fixture::{Stage, busy_fleet, catalogue, empty_fleet, gpu, hive, id, job, stranger, worker},
+    fixture::{Stage, busy_fleet, hive, id, job, stranger},
     message::FeedNews,
     state::dialog::Dialog,
-    view::view,
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -180,164 +176,4 @@ fn a_silent_machine_leaves_a_gap_in_the_graph_of_its_devices() {
     let key = (id("gpu-1"), protocol::DeviceId::gpu(0));
     let history = stage.model.histories.get(&key).unwrap();
     assert_eq!(history.seconds(stage.now.monotonic, 2), [None, None]);
-}
-
-fn message() -> impl Strategy<Value = Message> {
-    let codes = prop_oneof![
-        prop::sample::select(
-            "12345678ihjklgGFxynsmdDAIu?q yYaX+r:/*voOz!@-wtc&npfe<>[]LN"
-                .chars()
-                .collect::<Vec<_>>()
-        )
-        .prop_map(KeyCode::Char),
-        prop::sample::select(vec![
-            KeyCode::Esc,
-            KeyCode::Enter,
-            KeyCode::Tab,
-            KeyCode::BackTab,
-            KeyCode::Up,
-            KeyCode::Down,
-            KeyCode::Left,
-            KeyCode::Right,
-            KeyCode::PageUp,
-            KeyCode::PageDown,
-            KeyCode::Home,
-            KeyCode::End,
-            KeyCode::Backspace,
-        ]),
-    ];
-    let key = codes.prop_map(|code| Message::Key(KeyEvent::new(code, KeyModifiers::NONE)));
-    let ctrl = prop::sample::select("durlj".chars().collect::<Vec<_>>())
-        .prop_map(|c| Message::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)));
-    let hives = ["attic", "edge-7", "gpu-1", "gpu-9"];
-    let jobs = ["job-00005aaa", "job-00007f3c", "job-0000a9f0", "job-0000ffff"];
-    let event =
-        prop_oneof![
-            Just(FeedEvent::Snapshot(Box::new(busy_fleet()))),
-            Just(FeedEvent::Snapshot(Box::new(empty_fleet()))),
-            Just(FeedEvent::Lagged),
-            prop::sample::select(hives.to_vec())
-                .prop_map(|it| FeedEvent::Hive(Change::Gone(Gone::new(it)))),
-            prop::sample::select(hives.to_vec())
-                .prop_map(|it| FeedEvent::Hive(Change::from(hive(it, HiveState::Stale, 20, None)))),
-            prop::sample::select(hives.to_vec())
-                .prop_map(|it| FeedEvent::Device(Change::from(gpu(it, 0, Some(50.0), None)))),
-            prop::sample::select(hives.to_vec()).prop_map(|it| {
-                FeedEvent::Worker(Change::from(worker("wk-99", it, WorkerState::Busy)))
-            }),
-            Just(FeedEvent::Worker(Change::Gone(Gone::new("wk-02")))),
-            prop::sample::select(catalogue())
-                .prop_map(|it| FeedEvent::Model(Change::Gone(Gone::on(&it.hive_id, &it.id)))),
-            prop::sample::select(catalogue()).prop_map(|it| FeedEvent::Model(Change::from(it))),
-            prop::sample::select(jobs.to_vec())
-                .prop_map(|it| FeedEvent::Job(Change::Gone(Gone::new(it)))),
-            prop::sample::select(jobs.to_vec()).prop_map(|it| FeedEvent::Job(Change::from(job(
-                it,
-                "infer",
-                JobState::Running,
-                1
-            )))),
-            (prop::sample::select(jobs.to_vec()), any::<String>()).prop_map(|(it, text)| {
-                let narration =
-                    protocol::fleet::Narration { job_id: id(it), event: JobEvent::new("x", text) };
-                FeedEvent::Narration(narration)
-            }),
-        ];
-    let feed = prop_oneof![
-        6 => event.prop_map(|event| FeedNews::Event(Box::new(event))),
-        1 => Just(FeedNews::Connected),
-        1 => Just(FeedNews::Disconnected {
-            cause: "refused".to_owned(),
-            attempt: 1,
-            retry_in: Duration::from_millis(500),
-        }),
-        1 => Just(FeedNews::Undecodable { name: "x".to_owned(), error: "y".to_owned() }),
-    ];
-    let token = (prop::sample::select(jobs.to_vec()), 1_u64..2_000, any::<String>()).prop_map(
-        |(job, number, text)| Message::Job {
-            job: id(job),
-            news: vec![JobNews::Event { number, event: Box::new(JobEvent::token(text, 0)) }],
-        },
-    );
-    let ended = prop::sample::select(jobs.to_vec()).prop_map(|job| Message::Job {
-        job: id(job),
-        news: vec![JobNews::End(EndMarker::Error("broke".to_owned()))],
-    });
-    prop_oneof![
-        8 => key,
-        1 => ctrl,
-        6 => feed.prop_map(Message::Feed),
-        4 => token,
-        1 => ended,
-        1 => any::<String>().prop_map(Message::Paste),
-        1 => (1_u16..300, 1_u16..100).prop_map(|(width, height)| Message::Resize { width, height }),
-        1 => (0_u64..3).prop_map(|ticket| Message::Submitted { ticket, result: Ok(stranger()) }),
-        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Ok(stranger()) }),
-        1 => (0_u64..3).prop_map(|ticket| Message::Acted { ticket, result: Err("no".to_owned()) }),
-        1 => prop::sample::select(jobs.to_vec())
-            .prop_map(|it| Message::Cancelled { job: id(it), result: Ok(()) }),
-        1 => prop::collection::vec("[a-z@ *]{0,6}", 0..20).prop_map(|it| Message::Hosts(Ok(it))),
-        1 => "[a-z]{1,6}".prop_map(|alias| {
-            let install = super::machines::install(id(&alias), None);
-            Message::Request(Ok(QueenOperation::from(install).into()))
-        }),
-        1 => any::<String>().prop_map(|text| Message::WorkerLog {
-            worker: id("wk-02"),
-            result: Ok(vec![LogLine { source: LogSource::Log, text }]),
-        }),
-        1 => any::<String>().prop_map(Message::StartLine),
-        1 => Just(Message::StartEnded(Err("no".to_owned()))),
-        1 => Just(Message::Tick),
-    ]
-}
-
-fn assert_sound(model: &Model) {
-    let (fleet, ui) = (&model.fleet, &model.ui);
-    assert!(ui.hives.id().is_none_or(|id| fleet.hives.contains_key(id)));
-    assert!(ui.workers.id().is_none_or(|id| fleet.workers.contains_key(id)));
-    assert!(ui.devices.id().is_none_or(|id| fleet.devices.contains_key(id)));
-    assert!(ui.jobs.id().is_none_or(|id| fleet.jobs.contains_key(id)));
-    let models = model.models.listed();
-    assert!(ui.models.id().is_none_or(|id| models.contains_key(id)));
-    assert!(ui.view.panes().contains(&ui.focus));
-    assert!(ui.hives.marks.iter().all(|id| fleet.hives.contains_key(id)));
-    assert!(ui.workers.marks.iter().all(|id| fleet.workers.contains_key(id)));
-    assert!(ui.devices.marks.iter().all(|id| fleet.devices.contains_key(id)));
-    assert!(ui.jobs.marks.iter().all(|id| fleet.jobs.contains_key(id)));
-}
-
-fn draw(model: &Model, (width, height): (u16, u16), now: Now) {
-    let mut model = model.clone();
-    model.size = (width, height);
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    let draw = |frame: &mut ratatui::Frame<'_>| {
-        view(&model, frame, now);
-    };
-    terminal.draw(draw).unwrap();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_the_selection_exists_and_escape_leads_to_the_root(
-        messages in prop::collection::vec((message(), 0_u64..3_000), 1..120),
-        size in (1_u16..=300, 1_u16..=100),
-    ) {
-        let mut stage = Stage::busy(SIZE);
-        for (message, millis) in messages {
-            stage.send(message);
-            stage.pass(Duration::from_millis(millis));
-            assert_sound(&stage.model);
-        }
-        for size in [size, stage.model.size, SIZE, (160, 45), (1, 1)] {
-            draw(&stage.model, size, stage.now);
-        }
-        for _ in 0..24 {
-            stage.key(KeyCode::Esc);
-        }
-        let ui = &stage.model.ui;
-        prop_assert_eq!(&ui.view, &View::Fleet);
-        prop_assert!(ui.dialog.is_none() && ui.help.is_none());
-    }
 }

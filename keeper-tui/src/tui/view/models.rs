@@ -28,17 +28,23 @@ use crate::tui::{
     update::lists::title,
 };
 
-const COLUMNS: [Column; 9] = [
-    growing("MODEL", 24, 0),
-    words("HIVE", 8, 2),
-    words("STATE", 11, 1),
-    figures("SIZE", 6, 4),
-    words("QUANT", 8, 5),
-    figures("CTX", 7, 6),
-    Column { grow: 2, ..growing("DOWNLOAD", 26, 3) },
-    words("USED BY", 12, 7),
-    figures("SEEN", 6, 8),
-];
+const COLUMNS: [Column; 9] = columns(3);
+/// While nothing is fetched, what a model is comes before how far it is.
+const COLUMNS_AT_REST: [Column; 9] = columns(9);
+
+const fn columns(rank_of_download: u8) -> [Column; 9] {
+    [
+        growing("MODEL", 23, 0),
+        words("HIVE", 10, 2),
+        words("STATE", 11, 1),
+        figures("SIZE", 6, 4),
+        words("QUANT", 8, 5),
+        figures("CTX", 7, 6),
+        Column { grow: 2, ..growing("DOWNLOAD", 26, rank_of_download) },
+        words("USED BY", 12, 7),
+        figures("SEEN", 6, 8),
+    ]
+}
 
 /// An amount per second.
 fn pace(rate: f64) -> String {
@@ -211,7 +217,9 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         let line = Line::from(word(note, Tone::Quiet));
         cut_line(buffer, inner.x + 1, inner.y + 1, &line, inner.width.saturating_sub(2));
     }
-    Table { columns: &COLUMNS, selection: &model.ui.models, focused: true }.draw(
+    let is_at_rest = model.models.listed().values().all(|it| it.state == ModelState::Ready);
+    let columns = if is_at_rest { &COLUMNS_AT_REST } else { &COLUMNS };
+    Table { columns, selection: &model.ui.models, focused: true }.draw(
         inner,
         buffer,
         rows,

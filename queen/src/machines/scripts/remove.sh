@@ -7,6 +7,8 @@ if [ -f "$U" ]; then
 fi
 rm -rf "$R" || die "cannot remove $R"
 [ "$purge" = yes ] && { rm -rf "$C" || die "cannot remove $C"; }
+# Every hive carries this one in itself.
+rm -f "$C/models/rbee-demo-"*.gguf
 # Nobody misses an empty one.
 rmdir "$C/models" "$C" "$HOME/.local/share" "$HOME/.local" "$HOME/.cache" 2>/dev/null
 exit 0

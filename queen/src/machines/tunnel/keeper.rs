@@ -1,17 +1,23 @@
 //! The task that keeps a machine's connection up and follows the hive there.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use daemon::server::HttpServer;
 use lifecycle::ssh::{Connection, Pulse, SshError, SshFault, argv::Forward};
-use protocol::fleet::{LinkRecord, LinkState};
+use protocol::fleet::{HiveRecord, HiveState, LinkRecord, LinkState};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Shared, Told, Tunnel};
+use super::{
+    Ask, Shared, Told, Tunnel,
+    retry::{jitter, retry_in},
+};
 use crate::machines::{
     facts::{HiveThere, is_plain_path},
     heartbeats,
@@ -23,12 +29,6 @@ use crate::machines::{
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// No echo for this long, and the connection is given up.
 const BEAT_PATIENCE: Duration = Duration::from_secs(10);
-/// The wait after a first failure, doubled with each one.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// What no retry mends is not tried often: a firewall may count the logins.
-const RETRY_REFUSED: Duration = Duration::from_secs(300);
-
 /// What a look for the hive is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -53,16 +53,18 @@ pub(super) struct Keeper {
     asked: mpsc::Receiver<Ask>,
     told: Told,
     heartbeats: Option<HttpServer>,
+    /// Where the hive was found last.
+    hive_port: Option<u16>,
 }
 
 impl Keeper {
     pub(super) fn new(shared: Arc<Shared>, asked: mpsc::Receiver<Ask>, told: Told) -> Self {
-        Self { shared, asked, told, heartbeats: None }
+        Self { shared, asked, told, heartbeats: None, hive_port: None }
     }
 
     pub(super) async fn keep(mut self, stop: CancellationToken) {
         let shared = Arc::clone(&self.shared);
-        let mut failures = 0;
+        let (mut failures, mut down_since) = (0, Instant::now());
         loop {
             self.tell(&shared, LinkState::Connecting, None, None, None);
             let ended = tokio::select! {
@@ -70,7 +72,10 @@ impl Keeper {
                 ended = self.live(&shared, &mut failures) => ended,
             };
             shared.connection.send_replace(None);
-            let wait = retry_in(failures, ended.fault, jitter());
+            if failures == 0 {
+                down_since = Instant::now();
+            }
+            let wait = retry_in(failures, down_since.elapsed(), ended.fault, jitter());
             failures = failures.saturating_add(1);
             tracing::info!(machine = %shared.id, error = %ended, ?wait, "no connection");
             self.tell(&shared, LinkState::Down, None, Some(&ended.message), Some(wait));
@@ -118,11 +123,16 @@ impl Keeper {
                 Ok(took) => self.tell_round_trip(shared, took, &mut told),
                 Err(error) => return error,
             }
+            if let Err(error) = self.find_again(shared, &connection).await {
+                // Whether the connection itself stands, the next beat tells.
+                tracing::debug!(machine = %shared.id, %error, "the hive is not found again");
+            }
             let next = sleep(BEAT_EVERY);
             tokio::pin!(next);
             loop {
                 let ask = tokio::select! {
                     () = &mut next => break,
+                    error = pulse.ended() => return error,
                     ask = self.asked.recv() => ask,
                 };
                 match ask {
@@ -176,23 +186,50 @@ impl Keeper {
         };
         let there = there.unwrap_or(HiveThere { running: false, address: None, version: None });
         match there.port() {
-            Some(port) => {
-                let is_known = shared
-                    .note(port)
-                    .map_err(|error| SshError::new(SshFault::Other, error.message))?;
-                if !is_known {
-                    let forward = Forward::ToPort { socket: shared.socket_of(port), port };
-                    connection.forward(&forward).await?;
-                }
-                let tunnel = Tunnel { shared: Arc::clone(shared) };
-                match TunnelledHive::new(&tunnel, port) {
-                    Ok(hive) => self.told.hives.connect(Arc::new(hive)),
-                    Err(error) => tracing::warn!(%error, "no link"),
-                }
-            }
+            Some(port) => self.link(shared, connection, port).await?,
             None => self.told.hives.is_not_running(&shared.id),
         }
         Ok(there)
+    }
+
+    async fn link(
+        &mut self,
+        shared: &Arc<Shared>,
+        connection: &Connection,
+        port: u16,
+    ) -> Result<(), SshError> {
+        let is_known =
+            shared.note(port).map_err(|error| SshError::new(SshFault::Other, error.message))?;
+        if !is_known {
+            let forward = Forward::ToPort { socket: shared.socket_of(port), port };
+            connection.forward(&forward).await?;
+        }
+        let tunnel = Tunnel { shared: Arc::clone(shared) };
+        match TunnelledHive::new(&tunnel, port) {
+            Ok(hive) => self.told.hives.connect(Arc::new(hive)),
+            Err(error) => tracing::warn!(%error, "no link"),
+        }
+        self.hive_port = Some(port);
+        Ok(())
+    }
+
+    /// A hive that fell may have been started again, and at another port:
+    /// systemd does that. One that is silent where it was is judged by its
+    /// feed, and one that does not run may be about to.
+    async fn find_again(
+        &mut self,
+        shared: &Arc<Shared>,
+        connection: &Connection,
+    ) -> Result<(), SshError> {
+        let is_lost = |it: HiveRecord| matches!(it.state, HiveState::Stale | HiveState::Lost);
+        if !shared.is_managed || !self.told.hives.record(&shared.id).is_ok_and(is_lost) {
+            return Ok(());
+        }
+        let reply = connection.run(scripts::OPEN, &[Look::Again.as_str()], BRIEF).await?;
+        match HiveThere::read(&reply).and_then(|there| there.port()) {
+            Some(port) if self.hive_port != Some(port) => self.link(shared, connection, port).await,
+            _ => Ok(()),
+        }
     }
 
     async fn bring_back_heartbeats(
@@ -252,40 +289,5 @@ async fn beat(pulse: &mut Pulse) -> Result<Duration, SshError> {
             let seconds = BEAT_PATIENCE.as_secs();
             Err(SshError::new(SshFault::Gone, format!("no echo for {seconds} s")))
         }
-    }
-}
-
-/// How long to wait after so many failures in a row; `jitter` is 0 to 1.
-fn retry_in(failures: u32, fault: SshFault, jitter: f64) -> Duration {
-    let is_refused = matches!(
-        fault,
-        SshFault::Login | SshFault::UnknownHostKey | SshFault::ChangedHostKey | SshFault::NoSsh
-    );
-    let wait = match is_refused {
-        true => RETRY_REFUSED,
-        false => RETRY_FIRST.saturating_mul(1 << failures.min(10)).min(RETRY_MAX),
-    };
-    // Many machines behind one broken switch do not come back all at once.
-    wait.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 2.0)
-}
-
-fn jitter() -> f64 {
-    rand::random()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_connection_is_tried_again_soon_and_then_less_often() {
-        let wait = |failures, fault| retry_in(failures, fault, 0.5).as_millis();
-        assert_eq!(wait(0, SshFault::Gone), 500);
-        assert_eq!(wait(1, SshFault::Unreachable), 1000);
-        assert_eq!(wait(3, SshFault::Unreachable), 4000);
-        assert_eq!(wait(40, SshFault::Unreachable), 30_000);
-        assert_eq!(wait(0, SshFault::Login), 300_000);
-        assert_eq!(retry_in(0, SshFault::Gone, 0.0), Duration::from_millis(375));
-        assert_eq!(retry_in(0, SshFault::Gone, 1.0), Duration::from_millis(625));
     }
 }

@@ -99,7 +99,7 @@ fn an_unknown_key_is_answered_with_its_line_and_the_nearest_known_one() {
     assert_eq!(
         refusal("[hives.box]\nulr = \"http://a\"\n"),
         "/etc/rbee/config.toml:2: unknown key `ulr` in [hives.box]; known are `url`, \
-         `token_file`"
+         `token_file`, `ca_file`, `insecure_http`"
     );
     assert_eq!(
         refusal("\n[quen]\naddress = 1\n"),

@@ -31,7 +31,7 @@ fn a_host_has_its_settings_whatever_their_case_and_spelling() {
     assert_eq!(target.to_string(), "ssh://ada@10.0.0.7:2222");
     assert_eq!(target.hive_port.unwrap().get(), 9001);
     assert_eq!(target.identity_file.unwrap().as_str(), "~/.ssh/id");
-    assert_eq!(target.binary_path.unwrap().as_str(), "/opt/rbee/rbee-hive");
+    assert_eq!(target.binary_path.unwrap(), Path::new("/opt/rbee/rbee-hive"));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn the_first_value_counts_as_in_ssh() {
     assert_eq!(target.to_string(), "ssh://before@one:1");
     assert_eq!(target.hive_port.unwrap().get(), 3);
     assert_eq!(ssh(text, "attic").hive_port.unwrap().get(), 4);
-    assert_eq!(ssh(text, "attic").binary_path.unwrap().as_str(), "/late");
+    assert_eq!(ssh(text, "attic").binary_path.unwrap(), Path::new("/late"));
     // Defaults that stand first are no defaults.
     assert_eq!(ssh("Host *\nPort 1\nHost box\nPort 2\n", "box").port.unwrap().get(), 1);
 }
@@ -70,7 +70,7 @@ fn a_hive_of_its_own_address_needs_no_ssh() {
     assert_eq!(url("Host a\nUrl https://a.lan:9443/\n"), "https://a.lan:9443");
     assert_eq!(url("Host a\nTransport http\nHostName 10.0.0.7\n"), "http://10.0.0.7:9000");
     assert_eq!(url("Host a\nTransport http\nHostName fe80::1\nHivePort 1\n"), "http://[fe80::1]:1");
-    let Reach::Http { token_file, .. } = reach("Host a\nUrl http://a\nTokenFile a.token\n") else {
+    let Reach::Http { token_file, .. } = reach("Host a\nUrl https://a\nTokenFile a.token\n") else {
         panic!("not http");
     };
     assert_eq!(token_file.unwrap(), Path::new("/c/a.token"));
@@ -182,6 +182,8 @@ fn block() -> impl Strategy<Value = Written> {
         "/[a-z0-9/._+,@-]{0,12}".prop_map(|value| (6, value)),
         select(vec!["ssh", "http"]).prop_map(|value| (7, value.to_owned())),
         "http://[a-z]{1,8}:[1-9][0-9]{0,3}".prop_map(|value| (8, value)),
+        "/[a-z0-9/._+,@-]{0,12}".prop_map(|value| (10, value)),
+        select(vec!["yes", "no"]).prop_map(|value| (11, value.to_owned())),
     ];
     (option::of(vec(alias, 1..4)), vec(setting, 0..6), any::<u8>()).prop_map(
         |(hosts, settings, spelling)| Written {
@@ -239,6 +241,11 @@ fn values_read(settings: &Settings) -> Vec<Option<String>> {
         transport,
         text(&settings.url),
         text(&settings.token_file),
+        text(&settings.ca_file),
+        settings.insecure_http.as_ref().map(|set| match set.value {
+            YesNo::Yes => "yes".to_owned(),
+            YesNo::No => "no".to_owned(),
+        }),
     ]
 }
 

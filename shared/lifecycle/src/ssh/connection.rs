@@ -186,7 +186,7 @@ impl Pulse {
         let word = format!("rbee-echo-{}\n", self.beats);
         let began = Instant::now();
         if self.stdin.write_all(word.as_bytes()).await.is_err() {
-            return Err(self.ended().await);
+            return Err(self.reason().await);
         }
         loop {
             self.line.clear();
@@ -195,13 +195,28 @@ impl Pulse {
                 // What a login prints by itself is no echo.
                 Ok(read) if read > 0 && self.line != word.as_bytes() => {}
                 Ok(read) if read > 0 => return Ok(began.elapsed()),
-                _ => return Err(self.ended().await),
+                _ => return Err(self.reason().await),
             }
         }
     }
 
-    /// Waits for the end of ssh and says why it came.
-    async fn ended(&mut self) -> SshError {
+    /// Waits between two beats for the end of the connection. Cancelling it
+    /// loses nothing.
+    pub async fn ended(&mut self) -> SshError {
+        loop {
+            match self.echoes.fill_buf().await {
+                // Nothing is asked for, so this is no echo.
+                Ok(said) if !said.is_empty() => {
+                    let said = said.len();
+                    self.echoes.consume(said);
+                }
+                _ => return self.reason().await,
+            }
+        }
+    }
+
+    /// Why ssh ended.
+    async fn reason(&mut self) -> SshError {
         let mut said = Vec::new();
         if let Some(stderr) = self.child.stderr.take() {
             // A helper of ssh's may hold it open longer than ssh lives.

@@ -64,7 +64,7 @@ pub struct SshTest {
 pub struct HiveUninstall {
     /// The machine.
     pub alias: HiveId,
-    /// The models go as well.
+    /// The models that the hive downloaded go as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purge: bool,
     /// Only the queen forgets it: the machine is gone for good.
@@ -78,7 +78,8 @@ pub struct HiveUninstall {
 pub struct HiveInstall {
     /// The machine.
     pub alias: HiveId,
-    /// Where the binaries for that machine are; absent: this build's.
+    /// Where the binaries for that machine are; absent: as `hives.conf` says,
+    /// or this build's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_path: Option<String>,
     /// As in `ssh_test`.
@@ -95,7 +96,7 @@ pub struct HiveInstall {
 pub struct HiveUpdate {
     /// The machine.
     pub alias: HiveId,
-    /// Where the binaries for that machine are; absent: this build's.
+    /// As in `hive_install`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_path: Option<String>,
     /// An older version may take the place of a newer one.

@@ -74,11 +74,12 @@ fn the_states_of_models() {
 
 #[test]
 fn the_states_of_the_connection() {
+    type Act = fn(&mut Stage);
     let header = |stage: Stage| {
         let shown = text(&frame(&stage));
         shown.lines().next().unwrap_or_default().to_owned()
     };
-    let states: [(&str, fn(&mut Stage)); 7] = [
+    let states: [(&str, Act); 7] = [
         ("connecting", |_| {}),
         ("not reached", |stage| stage.disconnect()),
         ("live", |stage| drop(stage.connect(busy_fleet()))),

@@ -283,9 +283,10 @@ impl Models {
     }
 
     /// Reads the header of a model that nobody has read yet.
-    async fn describe_unread(&self, key: &Key) -> Result<(), ApiError> {
+    async fn describe_unread(&self, key: Key) -> Result<(), ApiError> {
         let _one_at_a_time = self.inner.inspecting.lock().await;
-        let row = lock(&self.inner.catalog).row(key).map_err(unusable)?;
+        let this = self.clone();
+        let row = blocking(move || lock(&this.inner.catalog).row(&key).map_err(unusable)).await?;
         match row.filter(Row::is_unread) {
             Some(mut row) => self.describe(&mut row).await,
             None => Ok(()),
@@ -309,8 +310,15 @@ impl Models {
                 return Ok(());
             }
         }
+        let (this, row) = (self.clone(), row.clone());
+        blocking(move || this.replace(&was, &row)).await
+    }
+
+    /// Writes a row down in the place of the one that it was made from, unless
+    /// another is there by now. Blocks.
+    fn replace(&self, was: &Row, row: &Row) -> Result<(), ApiError> {
         let catalog = lock(&self.inner.catalog);
-        if catalog.row(&row.key()).map_err(unusable)?.as_ref() == Some(&was) {
+        if catalog.row(&row.key()).map_err(unusable)?.as_ref() == Some(was) {
             catalog.write(row).map_err(unusable)?;
             self.inner.changed.notify_one();
         }

@@ -179,7 +179,7 @@ impl Publisher {
             is_new.then(|| (key.clone(), row.bytes()))
         })?;
         tried.insert(Some(key.clone()), bytes);
-        Some(async move { told(models.describe_unread(&key).await) }.boxed())
+        Some(async move { told(models.describe_unread(key).await) }.boxed())
     }
 }
 

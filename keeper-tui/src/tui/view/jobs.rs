@@ -310,3 +310,30 @@ pub(super) fn plain_one<'a>(ctx: &Ctx<'_>, job: &JobId) -> Vec<Line<'a>> {
     lines.extend(last_word(ctx, job));
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::tui::{
+        fixture::{Stage, empty_fleet, job},
+        keymap::Keymap,
+    };
+
+    #[test]
+    fn the_keys_below_a_failed_job_are_the_operators_own() {
+        let mut stage = Stage::new((80, 24));
+        let failed = job("job-1", "worker_spawn", JobState::Failed, 1);
+        let id = failed.id.clone();
+        stage.connect(protocol::fleet::Snapshot { jobs: vec![failed], ..empty_fleet() });
+        let said = |stage: &Stage| what_next(&stage.model, &id).unwrap();
+        assert_eq!(said(&stage), "r tries again  a more");
+        let keys = "[keys.selection]\nagain = \"R\"\nactions = \"Ctrl-e\"\n";
+        let config = config::Config::parse(Path::new("/c/config.toml"), keys).unwrap();
+        let (keymap, problems) = Keymap::read(&config.keys);
+        assert_eq!(problems, []);
+        stage.model.set_keymap(keymap);
+        assert_eq!(said(&stage), "R tries again  ^e more");
+    }
+}

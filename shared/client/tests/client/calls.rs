@@ -245,8 +245,8 @@ async fn deleting_an_inference_that_is_not_known_is_well() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_read_without_end() {
-    // 17 MiB, one more than any answer of ours may have.
-    let body = " ".repeat(17 * 1024 * 1024);
+    // 65 MiB, one more than any answer of ours may have.
+    let body = " ".repeat(65 * 1024 * 1024);
     let server = Server::start(move |_, _| Reply::json("200 OK", &body)).await;
     let patient = Limits { call: Duration::from_secs(60), ..Limits::default() };
     let daemon = Daemon::new(&server.url).unwrap().with_limits(patient);

@@ -3,7 +3,7 @@
 
 use protocol::{ErrorCode, HiveId, fleet::HiveState};
 
-use super::{Model, dialog::Line};
+use super::{Model, line::Line};
 
 /// The hosts that `~/.ssh/config` names.
 #[derive(Debug, Clone, Default)]

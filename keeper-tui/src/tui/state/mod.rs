@@ -7,6 +7,7 @@ pub(crate) mod dialog;
 pub(crate) mod filter;
 pub(crate) mod history;
 pub(crate) mod infer;
+pub(crate) mod line;
 pub(crate) mod lists;
 pub(crate) mod log;
 pub(crate) mod machines;

@@ -7,7 +7,7 @@ use crate::tui::{
     actions::{Kind, Reason, Step, Target, Verb, available, command_line, operation_line, steps},
     effect::Effect,
     state::{
-        Model, Now, View,
+        Launch, Model, Now, View,
         deeds::{Alert, DEEDS_MAX, Deed, RUNS_AT_ONCE, Run, RunState},
     },
     theme::Tone,
@@ -285,4 +285,12 @@ fn tell(model: &mut Model, deed: &Deed, now: Now) {
         }
     }
     toast(model, text, tone, now);
+}
+
+/// Launches a queen on this machine.
+pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
+    let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
+    model.launch = Some(launch);
+    command(model, "rbee-keeper queen start".to_owned(), now);
+    effects.push(Effect::StartQueen);
 }

@@ -2,20 +2,21 @@
 
 use protocol::{JobId, operation::is_destructive};
 
-use super::{command, copy, deeds, drill, keys::edit, lists, machines, palette, toast};
+use super::{
+    command, copy, deeds, drill, lists, machines, palette, toast,
+    typing::{LINE_MAX, edit},
+};
 use crate::tui::{
     actions::{self, Kind, Reason, Slot, Target, Verb, available, command_line},
     effect::Effect,
     keymap::Action,
     state::{
         Model, Now, View,
-        dialog::{Confirm, Dialog, Field, Form, Line, Menu},
+        dialog::{Confirm, Dialog, Field, Form, Menu},
+        line::Line,
     },
     theme::Tone,
 };
-
-/// The longest line that can be typed into a dialog.
-pub(super) const LINE_MAX: usize = 4_096;
 
 /// The answers a question takes: the key, what is done, what it is called.
 pub(crate) fn choices(verb: Verb) -> &'static [(char, Verb, &'static str)] {
@@ -88,7 +89,7 @@ pub(super) fn start(
         {
             effects.push(Effect::ReadRequest(job));
         }
-        (Verb::StartQueen, _) => super::keys::launch(model, now, effects),
+        (Verb::StartQueen, _) => deeds::launch(model, now, effects),
         (
             Verb::Stop
             | Verb::Kill

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui_textarea::{CursorMove, Input, TextArea};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
 use super::{
-    command, copy, dialogs, drill, infer, lists, machines, mouse, palette, reading, settings, toast,
+    copy, deeds, dialogs, drill, infer, lists, machines, mouse, palette, reading, settings, toast,
+    typing::edit,
 };
 use crate::tui::{
     actions::Slot,
     effect::Effect,
     keymap::{self, Action, Context, Lookup},
-    state::{
-        Launch, Model, Now, Pane, View, connection::Connection, dialog::Dialog, lists::read_list,
-    },
+    state::{Model, Now, Pane, View, connection::Connection, dialog::Dialog, lists::read_list},
     theme::Tone,
 };
 
@@ -150,7 +148,7 @@ pub(super) fn act(model: &mut Model, action: Action, now: Now, effects: &mut Vec
         Action::StartHere => machines::start_here(model, now),
         Action::AddMachine => machines::pick(model, now),
         Action::AddByUrl => model.ui.dialog = Some(Dialog::ByUrl),
-        Action::StartQueen => launch(model, now, effects),
+        Action::StartQueen => deeds::launch(model, now, effects),
         Action::Retry => retry(model, now, effects),
         Action::EditConfig => settings::edit(model, now, effects),
         Action::ToggleMouse => mouse::toggle(model, now, effects),
@@ -208,14 +206,6 @@ fn turn(model: &mut Model, by: isize) {
     }
 }
 
-/// Launches a queen on this machine.
-pub(super) fn launch(model: &mut Model, now: Now, effects: &mut Vec<Effect>) {
-    let launch = Launch { lines: Vec::new(), since: now.monotonic, failed: None };
-    model.launch = Some(launch);
-    command(model, "rbee-keeper queen start".to_owned(), now);
-    effects.push(Effect::StartQueen);
-}
-
 /// Listens again to the job on the screen.
 fn attach(model: &mut Model, now: Now) {
     match model.detached_job().cloned() {
@@ -246,28 +236,4 @@ fn type_key(model: &mut Model, key: KeyEvent) {
         return;
     }
     edit(&mut model.infer.prompt, key, PROMPT_MAX);
-}
-
-/// What a text field understands besides its bound keys: text and moving in
-/// it, and none of the control keys that multiplexers keep for themselves. The
-/// answer is whether the text may be another.
-pub(super) fn edit(input: &mut TextArea<'static>, key: KeyEvent, limit: usize) -> bool {
-    let held = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
-    match key.code {
-        KeyCode::Up => input.move_cursor(CursorMove::Up),
-        KeyCode::Down => input.move_cursor(CursorMove::Down),
-        KeyCode::Left => input.move_cursor(CursorMove::Back),
-        KeyCode::Right => input.move_cursor(CursorMove::Forward),
-        KeyCode::Home => input.move_cursor(CursorMove::Head),
-        KeyCode::End => input.move_cursor(CursorMove::End),
-        KeyCode::Char('w') if held => return input.delete_word(),
-        KeyCode::Char('u') if held => return input.delete_line_by_head(),
-        KeyCode::Char(_) if held => {}
-        KeyCode::Char(_) if input.lines().iter().map(String::len).sum::<usize>() >= limit => {}
-        KeyCode::Char(_) | KeyCode::Backspace | KeyCode::Delete => {
-            return input.input_without_shortcuts(Input::from(key));
-        }
-        _ => {}
-    }
-    false
 }

@@ -9,8 +9,9 @@ use crate::{
         keymap::Action,
         state::{
             Model, Now, View,
-            dialog::{Dialog, Line},
+            dialog::Dialog,
             filter::Filter,
+            line::Line,
             lists::{ListName, Undo, read_list, with_list},
             rows::Row,
             selection::{Selection, Sort},

@@ -6,7 +6,10 @@ use protocol::{
     operation::{HiveInstall, HiveStart, Operation, QueenOperation},
 };
 
-use super::{deeds, dialogs::LINE_MAX, keys::edit, toast};
+use super::{
+    deeds, toast,
+    typing::{LINE_MAX, edit},
+};
 use crate::{
     cli::args::Machine,
     text::one_line,
@@ -15,7 +18,8 @@ use crate::{
         effect::Effect,
         state::{
             Model, Now,
-            dialog::{Confirm, Dialog, Line},
+            dialog::{Confirm, Dialog},
+            line::Line,
             machines::Pick,
         },
         theme::Tone,

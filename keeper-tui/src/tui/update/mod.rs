@@ -16,6 +16,7 @@ mod reading;
 mod seen;
 pub(crate) mod session;
 mod settings;
+mod typing;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -20,8 +20,9 @@ use crate::{
         keymap::Action,
         state::{
             Model, Now, View,
-            dialog::{Candidate, Dialog, Line, Palette},
+            dialog::{Candidate, Dialog, Palette},
             filter::{fuzzy, matcher},
+            line::Line,
         },
         theme::Tone,
     },

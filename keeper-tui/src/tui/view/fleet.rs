@@ -1,7 +1,7 @@
 //! The home view: machines, what they have, what is said, what needs attention.
 
 use protocol::{
-    DeviceId, HiveId,
+    HiveId,
     fleet::{DeviceRecord, HiveRecord, HiveState, WorkerState},
     job::JobState,
 };
@@ -13,17 +13,18 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    devices, hive, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left, split_top,
+    devices, hive, hives, is_wide, jobs, lines, offline, plain_list, split_bottom, split_left,
+    split_top,
     table::{Column, Table, figures, growing, words},
     welcome,
     widgets::{
-        Panel, UNKNOWN, count, cut_line, figure, graph, hive_sign, job_sign, memory, meter, rate,
-        safe, word, worker_sign,
+        Panel, UNKNOWN, count, cut_line, figure, hive_sign, job_sign, memory, meter, rate, safe,
+        word, worker_sign,
     },
 };
 use crate::tui::{
     sizes,
-    state::{Model, Pane, lists::ListName, reading::Reading, totals::Crew},
+    state::{Model, Pane, lists::ListName, reading::Reading},
     theme::Tone,
     update::{lists::title, shown_streams, streams},
 };
@@ -49,17 +50,9 @@ struct Gear {
     celsius: Option<f64>,
 }
 
-pub(super) fn devices_of<'a>(
-    model: &'a Model,
-    hive: &'a HiveId,
-) -> impl Iterator<Item = &'a DeviceRecord> + Clone {
-    let first = (hive.clone(), DeviceId::cpu());
-    model.fleet.devices.range(first..).take_while(move |(key, _)| key.0 == *hive).map(|it| it.1)
-}
-
 fn gear(model: &Model, hive: &HiveId) -> Gear {
-    let has_gpu = devices_of(model, hive).any(|it| !it.id.is_cpu());
-    let devices = devices_of(model, hive).filter(|it| !it.id.is_cpu() || !has_gpu);
+    let has_gpu = hives::devices_of(model, hive).any(|it| !it.id.is_cpu());
+    let devices = hives::devices_of(model, hive).filter(|it| !it.id.is_cpu() || !has_gpu);
     let known = devices.clone().count();
     let percents: Vec<f64> = devices.clone().filter_map(|it| it.utilisation_percent).collect();
     let sum = |amount: fn(&DeviceRecord) -> Option<u64>| {
@@ -71,38 +64,6 @@ fn gear(model: &Model, hive: &HiveId) -> Gear {
         used: sum(|it| it.memory_used_bytes),
         total: sum(|it| it.memory_total_bytes),
         celsius: devices.clone().filter_map(|it| it.temperature_celsius).reduce(f64::max),
-    }
-}
-
-/// The sign and the word for a machine. Nothing is green while the queen is
-/// away.
-pub(super) fn condition(
-    model: &Model,
-    hive: &HiveRecord,
-    crew: Crew,
-) -> (&'static str, &'static str, Tone) {
-    let (sign, tone) = hive_sign(hive.state);
-    let (sign, text, tone) = match hive.state {
-        HiveState::Ready if crew.starting > 0 => ("◐", "loading", Tone::Working),
-        HiveState::Ready if crew.serving > 0 && crew.busy == crew.serving => (sign, "busy", tone),
-        state => (sign, state.as_str(), tone),
-    };
-    if model.connection.is_live() || hive.state == HiveState::Lost {
-        (sign, text, tone)
-    } else {
-        ("◌", text, Tone::Quiet)
-    }
-}
-
-/// When a machine was last heard of. One that is well was heard of just now,
-/// and that does not have to be counted.
-pub(super) fn seen(ctx: &Ctx<'_>, hive: &HiveRecord) -> String {
-    let live = ctx.model.connection.is_live();
-    match hive.last_seen_at {
-        _ if live && hive.state == HiveState::Ready => "now".to_owned(),
-        None => UNKNOWN.to_owned(),
-        Some(at) if live => ctx.age(at),
-        Some(at) => format!("{}+", ctx.age(at)),
     }
 }
 
@@ -194,7 +155,7 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
         model.ui.hives.shown(&model.fleet.hives),
         |hive| !model.is_current(&hive.id),
         |hive, column| {
-            let (sign, state, tone) = condition(model, hive, crew(hive));
+            let (sign, state, tone) = hives::condition(model, hive, crew(hive));
             let crew = crew(hive);
             let gear = || gear(model, &hive.id);
             match column {
@@ -206,8 +167,8 @@ fn hives(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                 4 => Line::from(format!("{}/{}", crew.serving, crew.alive)),
                 5 => Line::from(rate(crew.speed().filter(|_| hive.state != HiveState::Lost))),
                 6 => Line::from(figure(gear().celsius, "°")),
-                7 => Line::from(seen(ctx, hive)),
-                _ => Line::from(pace(ctx, &hive.id, 12)),
+                7 => Line::from(hives::seen(ctx, hive)),
+                _ => Line::from(hives::pace(ctx, &hive.id, 12)),
             }
         },
     );
@@ -222,16 +183,6 @@ fn detail(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
     };
     let inner = Panel::new(hive.id.to_string()).draw(area, buffer);
     hive::about(ctx, inner, buffer, hive);
-}
-
-/// How fast a machine generated lately; silence is a gap.
-pub(super) fn pace<'a>(ctx: &Ctx<'_>, hive: &HiveId, seconds: usize) -> Span<'a> {
-    let Some(history) = ctx.model.speeds.get(hive) else { return Span::raw("") };
-    let values = ctx.history(history, seconds);
-    let most = values.iter().flatten().copied().fold(1.0, f64::max);
-    let shares: Vec<_> =
-        values.iter().map(|value| value.map(|value| value / most * 100.0)).collect();
-    graph(&shares)
 }
 
 fn narration(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
@@ -285,7 +236,7 @@ fn troubles<'a>(ctx: &Ctx<'_>) -> Vec<Line<'a>> {
         for hive in model.fleet.hives.values().filter(|it| it.state == state) {
             let (sign, tone) = hive_sign(state);
             let reason = hive.reason.as_deref().unwrap_or("no word from it");
-            let seen = seen(ctx, hive);
+            let seen = hives::seen(ctx, hive);
             lines.push(Line::from(vec![
                 word(format!("{sign} {}  {}: ", hive.id, state.as_str()), tone),
                 safe(reason, Tone::Plain),
@@ -362,11 +313,11 @@ pub(super) fn plain<'a>(ctx: &Ctx<'a>) -> Vec<Line<'a>> {
     }
     let rows = model.ui.hives.shown(&model.fleet.hives).map(|(id, hive)| {
         let crew = model.totals.crew(id);
-        let (sign, state, tone) = condition(model, hive, crew);
+        let (sign, state, tone) = hives::condition(model, hive, crew);
         let workers = count(crew.alive, "worker", "workers");
         let line = Line::from(vec![
             word(format!("{sign} {id} {state} "), tone),
-            Span::raw(format!("{workers} {}", seen(ctx, hive))),
+            Span::raw(format!("{workers} {}", hives::seen(ctx, hive))),
         ]);
         (id.clone(), line)
     });

@@ -10,7 +10,7 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    dialogs::broken,
+    popup::broken,
     widgets::{Panel, cut_line, safe, word},
 };
 use crate::tui::theme::Tone;

@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    devices, fleet, jobs, lines, models, split_top,
+    devices, hives, jobs, lines, models, split_top,
     widgets::{Panel, UNKNOWN, bar, cut_line, rate, safe, word},
     workers,
 };
@@ -85,7 +85,7 @@ pub(super) fn about(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer, hive: &HiveR
 fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     let model = ctx.model;
     let crew = model.totals.crew(&hive.id);
-    let (sign, state, tone) = fleet::condition(model, hive, crew);
+    let (sign, state, tone) = hives::condition(model, hive, crew);
     let version = hive.version.as_deref().unwrap_or(UNKNOWN);
     let mut address = vec![
         word("address  ", Tone::Quiet),
@@ -102,7 +102,7 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
         Line::from(vec![
             word("state    ", Tone::Quiet),
             word(format!("{sign} {state}"), tone),
-            word(format!("   seen {}", fleet::seen(ctx, hive)), Tone::Quiet),
+            word(format!("   seen {}", hives::seen(ctx, hive)), Tone::Quiet),
         ]),
         Line::from(address),
     ];
@@ -117,11 +117,11 @@ fn facts<'a>(ctx: &Ctx<'_>, hive: &HiveRecord, width: u16) -> Vec<Line<'a>> {
     lines.push(Line::from(vec![
         word("tok/s    ", Tone::Quiet),
         Span::raw(format!("{:<8}", rate(crew.speed().filter(|_| model.is_current(&hive.id))))),
-        fleet::pace(ctx, &hive.id, room),
+        hives::pace(ctx, &hive.id, room),
         word(format!("  {room}s"), Tone::Quiet),
     ]));
     lines.push(Line::default());
-    for device in fleet::devices_of(model, &hive.id) {
+    for device in hives::devices_of(model, &hive.id) {
         lines.extend(devices::brief(ctx, device, width));
     }
     lines.push(Line::default());

@@ -4,7 +4,7 @@ use protocol::operation::{Operation, QueenOperation};
 use ratatui::text::{Line, Span};
 
 use super::{
-    dialogs::{chosen, typed},
+    popup::{chosen, typed},
     widgets::{safe, word},
 };
 use crate::tui::{

@@ -17,6 +17,7 @@ mod fleet;
 mod help;
 mod history;
 mod hive;
+mod hives;
 mod infer;
 mod jobs;
 mod lines;
@@ -24,6 +25,7 @@ mod machines;
 mod models;
 mod offline;
 mod palette;
+mod popup;
 mod queen;
 mod table;
 mod totals;
@@ -181,7 +183,7 @@ fn draw_body(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
 fn filter_line<'a>(model: &Model) -> Line<'a> {
     let Some(Dialog::Filter(name, line, _)) = &model.ui.dialog else { return Line::default() };
     let mut spans = vec![word("/", Tone::Accent)];
-    spans.extend(dialogs::typed(line, ""));
+    spans.extend(popup::typed(line, ""));
     match lists::filtered(model, *name) {
         Ok((shown, total)) => {
             spans.push(word(format!("  {shown} of {total}"), Tone::Quiet));

@@ -14,7 +14,7 @@ use ratatui::{
 
 use super::{
     context::{Ctx, span},
-    fleet, plain_list, split_bottom,
+    hives, plain_list, split_bottom,
     table::{Column, Table, figures, growing, words},
     widgets::{Panel, UNKNOWN, bytes, cut_line, meter, model_sign, safe, short_model, word},
     with_detail,
@@ -149,7 +149,7 @@ fn shortcoming<'a>(ctx: &Ctx<'_>) -> Option<Line<'a>> {
         return None;
     }
     if let Some(hive) = outdated(ctx).first() {
-        let (id, seen) = (&hive.id, fleet::seen(ctx, hive));
+        let (id, seen) = (&hive.id, hives::seen(ctx, hive));
         let why = hive.reason.as_deref().unwrap_or("no word from it");
         let text = format!("▲ {id}: as it was {seen} ago, {}: {why}", hive.state.as_str());
         return Some(Line::from(safe(&text, Tone::Warn)));
@@ -248,7 +248,7 @@ fn table(ctx: &Ctx<'_>, area: Rect, buffer: &mut Buffer) {
                 7 => Line::from(users(record)),
                 _ => {
                     let hive = model.fleet.hives.get(&listed.hive);
-                    Line::from(hive.map_or_else(|| UNKNOWN.to_owned(), |it| fleet::seen(ctx, it)))
+                    Line::from(hive.map_or_else(|| UNKNOWN.to_owned(), |it| hives::seen(ctx, it)))
                 }
             }
         },

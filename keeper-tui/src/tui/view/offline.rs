@@ -10,7 +10,7 @@ use ratatui::{
 use super::{
     context::Ctx,
     cut_line,
-    dialogs::broken,
+    popup::broken,
     widgets::{Panel, count, safe, word},
 };
 use crate::tui::{

@@ -10,7 +10,7 @@ use ratatui::{
 
 use super::{
     context::Ctx,
-    dialogs::{chosen, typed},
+    popup::{chosen, typed},
     widgets::{Panel, cut_line, safe, word},
 };
 use crate::tui::{

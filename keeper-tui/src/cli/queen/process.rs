@@ -102,6 +102,8 @@ async fn end_process(cx: &mut Cx, record: &Option<Record>, why: &str) -> Outcome
 
 async fn is_running(cx: &Cx, daemon: &Daemon, record: Option<&Record>) -> Outcome<bool> {
     match record {
+        // She takes her record away a moment before her process ends.
+        Some(record) if record.is_live() => Ok(true),
         Some(record) => {
             let found = local::running_record(&cx.paths)?;
             Ok(found.is_some_and(|found| found.nonce == record.nonce))
